@@ -1,0 +1,144 @@
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#endif
+#ifndef ARENA_ASAN
+#define ARENA_ASAN 0
+#endif
+
+/* Under ASan every piece is a chunk of its own, so that an overrun inside the arena is seen. */
+enum { CHUNK_MIN = ARENA_ASAN ? 0 : 2048, CHUNK_MAX = 65536, ALIGNMENT = 16 };
+
+struct arena_chunk {
+    _Alignas(ALIGNMENT) struct arena_chunk *below;
+    size_t size;
+    size_t used;
+};
+
+_Static_assert(sizeof(struct arena_chunk) % ALIGNMENT == 0, "chunk payload must be aligned");
+
+void *mem_alloc(size_t size)
+{
+    void *ptr = calloc(1, size > 0 ? size : 1);
+    CHECK(ptr != NULL);
+    return ptr;
+}
+
+void *mem_resize(void *ptr, size_t size)
+{
+    void *bigger = realloc(ptr, size > 0 ? size : 1);
+    CHECK(bigger != NULL);
+    return bigger;
+}
+
+char *mem_dup(struct str s)
+{
+    char *copy = mem_alloc(s.len + 1);
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    return copy;
+}
+
+void arena_init(struct arena *a)
+{
+    *a = (struct arena){.top = NULL, .used = 0, .next_size = CHUNK_MIN};
+}
+
+static void drop_top(struct arena *a)
+{
+    struct arena_chunk *chunk = a->top;
+    a->top = chunk->below;
+    free(chunk);
+}
+
+void arena_fini(struct arena *a)
+{
+    while (a->top) {
+        drop_top(a);
+    }
+    arena_init(a);
+}
+
+static void push_chunk(struct arena *a, size_t at_least)
+{
+    size_t size = at_least > a->next_size ? at_least : a->next_size;
+    struct arena_chunk *chunk = malloc(sizeof(*chunk) + size);
+    CHECK(chunk != NULL);
+    *chunk = (struct arena_chunk){.below = a->top, .size = size, .used = 0};
+    a->top = chunk;
+    if (a->next_size < CHUNK_MAX) {
+        a->next_size *= 2;
+    }
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    CHECK(size < SIZE_MAX / 2);
+    size_t rounded = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (ARENA_ASAN || !a->top || a->top->size - a->top->used < rounded) {
+        push_chunk(a, ARENA_ASAN ? size : rounded);
+    }
+    char *ptr = (char *)(a->top + 1) + a->top->used;
+    a->top->used += ARENA_ASAN ? size : rounded;
+    a->used += rounded;
+    return ptr;
+}
+
+void *arena_zalloc(struct arena *a, size_t size)
+{
+    return memset(arena_alloc(a, size), 0, size);
+}
+
+struct str arena_dup(struct arena *a, struct str s)
+{
+    char *copy = arena_alloc(a, s.len + 1);
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    copy[s.len] = '\0';
+    return str_of(copy, s.len);
+}
+
+struct str arena_printf(struct arena *a, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    CHECK(len >= 0);
+    char *text = arena_alloc(a, (size_t)len + 1);
+    va_start(args, format);
+    vsnprintf(text, (size_t)len + 1, format, args);
+    va_end(args);
+    return str_of(text, (size_t)len);
+}
+
+struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){
+        .chunk = a->top, .chunk_used = a->top ? a->top->used : 0, .used = a->used};
+}
+
+void arena_rewind(struct arena *a, struct arena_mark mark)
+{
+    while (a->top != mark.chunk) {
+        CHECK(a->top != NULL);
+        drop_top(a);
+    }
+    if (a->top) {
+        a->top->used = mark.chunk_used;
+    }
+    a->used = mark.used;
+}
