@@ -1,0 +1,84 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tiers/catalog.h"
+#include "tiers/health.h"
+
+/*
+ * The board: what all threads know about all backends. Reading is lock-free (one atomic load a
+ * field); what is learnt is taken in under one short lock per backend and is visible to every
+ * other thread at once. Time is an argument. Any thread may call anything here.
+ */
+
+struct board;
+
+/* The catalog must outlive it. */
+struct board *board_new(const struct catalog *c, uint64_t now_ms);
+void board_free(struct board **b);
+
+struct backend_view {
+    enum state state;
+    struct cause cause;
+    uint64_t since_ms;        /* since when in this state */
+    uint64_t verdict_ms;      /* when something was last learnt about it while DOWN */
+    uint64_t hold_until_ms;   /* asked to be left alone until then */
+    uint32_t in_flight;       /* attempts now */
+    uint32_t recent_failures; /* decays by half each second: keeps a fast failer unattractive */
+};
+
+struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* What changed by a report; the caller logs it and, if asked, wakes the prober. */
+struct board_change {
+    bool state_changed;
+    enum state from;
+    enum state to;
+    struct cause cause;
+    bool probe_now; /* the next probe was moved forward: ask board_next_probe_ms again */
+};
+
+struct board_change board_on_probe(struct board *b, uint32_t backend,
+                                   const struct probe_result *r, uint64_t now_ms);
+
+/* A failed attempt. `hold_ms`: for BLAME_HOLD, how long to leave it alone; 0: it did not say, 1
+ * s; never more than 10 min; of several holds the one that ends last counts. `is_first_500`:
+ * see health_on_failure. */
+struct board_change board_on_failure(struct board *b, uint32_t backend, enum failure f,
+                                     bool is_first_500, uint32_t hold_ms, uint64_t now_ms);
+
+/* A complete answer. Cheap when there is nothing to clear. */
+void board_on_success(struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* When the next probe is due; the prober asks after each report and at start. */
+uint64_t board_next_probe_ms(const struct board *b, uint32_t backend);
+
+/* Every begin is followed by one end. */
+void board_begin(struct board *b, uint32_t backend);
+void board_end(struct board *b, uint32_t backend);
+
+/* For a DOWN backend: true for the one caller a second (TRIAL_GAP_MS since the last verdict or
+ * claim) that may try it all the same. */
+bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms);
+enum { TRIAL_GAP_MS = 1000 };
+
+/* --- figures for status --- */
+
+enum { FIRST_TOKEN_BUCKETS = 32 };
+
+struct backend_figures {
+    uint64_t attempts;
+    uint64_t failures;
+    uint64_t tokens;                           /* pieces of content relayed */
+    uint64_t first_token[FIRST_TOKEN_BUCKETS]; /* count by time: bucket i is below 2^(i/2) ms */
+};
+
+void board_count_attempt(struct board *b, uint32_t backend, bool ok);
+void board_count_tokens(struct board *b, uint32_t backend, uint64_t tokens);
+void board_count_first_token(struct board *b, uint32_t backend, uint64_t took_ms);
+void board_figures(const struct board *b, uint32_t backend, struct backend_figures *out);
+
+/* Upper bound in ms of the bucket in which the given share (0 … 1) of first tokens lies; 0 for
+ * none. */
+uint64_t figures_first_token_ms(const struct backend_figures *f, double share);

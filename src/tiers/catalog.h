@@ -1,0 +1,109 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+/*
+ * What the configuration says about backends and models, as plain values. Made once by
+ * gate/settings, never changed afterwards, shared by all threads; all text lives as long as it.
+ */
+
+enum backend_type { BACKEND_VLLM, BACKEND_OLLAMA, BACKEND_LLAMACPP, BACKEND_OPENAI };
+enum { BACKEND_TYPES = 4 };
+
+const char *backend_type_name(enum backend_type type); /* "vllm", "ollama", … */
+
+struct health_policy {
+    uint32_t interval_ms;
+    uint32_t timeout_ms;
+    uint32_t degraded_after_ms; /* a 200 that took longer is DEGRADED */
+    uint32_t down_after;        /* exceptions in a row */
+    uint32_t up_after;          /* good probes in a row before DOWN is left */
+};
+
+struct deadlines {
+    uint32_t connect_ms;
+    uint32_t first_token_ms;        /* from sending to the first content */
+    uint32_t first_token_per_1k_ms; /* more, for each 1,000 prompt tokens (estimated) */
+    uint32_t stall_ms;              /* between two pieces of content */
+    uint32_t total_ms;              /* of the whole exchange */
+};
+
+enum retry_on { RETRY_ON_429 = 1, RETRY_ON_500 = 2, RETRY_ON_RESET = 4 };
+
+struct retry_policy {
+    uint32_t same_backend; /* further tries at the same backend, 0 … 5 */
+    uint32_t on;           /* enum retry_on bits */
+    uint32_t backoff_ms;
+    uint32_t retry_after_up_to_ms; /* a longer Retry-After moves on at once */
+};
+
+struct degrade_policy {
+    bool has_max_tokens;
+    uint64_t max_tokens;
+    bool has_temperature;
+    double temperature;
+    struct str notice; /* empty: none */
+};
+
+struct backend_header {
+    struct str name;
+    struct str value; /* may be secret */
+};
+
+struct backend {
+    uint32_t index; /* place in the catalog */
+    struct str name;
+    enum backend_type type;
+    struct str url; /* as configured, for people */
+    bool tls;
+    struct str host;        /* to resolve; IPv6 literals without brackets */
+    struct str host_header; /* "host:port" as it goes into Host */
+    uint16_t port;
+    struct str path;    /* prefix before the API path, "" or "/x" */
+    struct str api_key; /* secret; empty: none */
+    const struct backend_header *headers;
+    size_t header_count;
+    struct str tls_ca, tls_cert,
+        tls_key; /* PEM files; empty: the system's CAs, no client certificate */
+    struct health_policy health;
+    struct deadlines deadlines;
+    struct retry_policy retry;
+    struct degrade_policy degrade;
+};
+
+struct tier_member {
+    const struct backend *backend;
+    struct str model; /* the name that this backend knows it by */
+};
+
+struct tier {
+    const struct tier_member *members;
+    size_t member_count;
+};
+
+struct model {
+    uint32_t index;
+    struct str name;
+    const struct str *aliases; /* without "*" */
+    size_t alias_count;
+    bool is_wildcard; /* claims every name that no model claims */
+    const struct tier *tiers;
+    size_t tier_count;
+};
+
+struct catalog {
+    const struct backend *backends;
+    size_t backend_count;
+    const struct model *models;
+    size_t model_count;
+};
+
+/* By name or alias, else the wildcard model, else NULL. */
+const struct model *catalog_find_model(const struct catalog *c, struct str name);
+
+/* NULL when there is none of that name. */
+const struct backend *catalog_find_backend(const struct catalog *c, struct str name);

@@ -1,0 +1,254 @@
+#include "tiers/health.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+
+const char *state_name(enum state s)
+{
+    switch (s) {
+    case STATE_HEALTHY:
+        return "HEALTHY";
+    case STATE_DEGRADED:
+        return "DEGRADED";
+    case STATE_DOWN:
+        return "DOWN";
+    }
+    BUG("no such state");
+}
+
+void cause_text(struct cause c, char *out, size_t size)
+{
+    const char *failure = verdict_of(c.failure)->name;
+    switch (c.kind) {
+    case CAUSE_STARTING:
+        (void)snprintf(out, size, "not probed yet");
+        return;
+    case CAUSE_PROBE_OK:
+        (void)snprintf(out, size, "probe answered 200");
+        return;
+    case CAUSE_PROBE_SLOW:
+        (void)snprintf(out, size, "probe answered slowly");
+        return;
+    case CAUSE_PROBE_STATUS:
+        (void)snprintf(out, size, "probe answered %u", (unsigned)c.status);
+        return;
+    case CAUSE_PROBE_FAILED:
+        (void)snprintf(out, size, "probe failed: %s", failure);
+        return;
+    case CAUSE_LOADING:
+        (void)snprintf(out, size, "loading its model");
+        return;
+    case CAUSE_TRAFFIC:
+        (void)snprintf(out, size, "request failed: %s", failure);
+        return;
+    }
+    BUG("no such cause");
+}
+
+const char *cause_word(struct cause c)
+{
+    switch (c.kind) {
+    case CAUSE_STARTING:
+        return "starting";
+    case CAUSE_PROBE_OK:
+        return "ok";
+    case CAUSE_PROBE_SLOW:
+        return "slow";
+    case CAUSE_PROBE_STATUS:
+        return "probe_status";
+    case CAUSE_PROBE_FAILED:
+        return "probe_failed";
+    case CAUSE_LOADING:
+        return "loading";
+    case CAUSE_TRAFFIC:
+        return verdict_of(c.failure)->name;
+    }
+    BUG("no such cause");
+}
+
+void health_init(struct health *h, uint64_t now_ms)
+{
+    *h = (struct health){
+        .state = STATE_HEALTHY,
+        .cause = {.kind = CAUSE_STARTING},
+        .since_ms = now_ms,
+        .verdict_ms = now_ms,
+        .next_probe_ms = now_ms,
+        .gap_until_ms = now_ms,
+    };
+}
+
+/* The only place that moves the state. */
+static void enter(struct health *h, enum state state, struct cause cause, uint64_t now_ms)
+{
+    if (state != h->state) {
+        h->state = state;
+        h->since_ms = now_ms;
+        h->good = 0;
+        h->down_probes = 0;
+        h->suspect = false;
+    }
+    h->cause = cause;
+}
+
+static uint64_t spacing_ms(const struct health *h, const struct health_policy *p)
+{
+    uint32_t run = h->state == STATE_DOWN ? h->down_probes : h->exceptions;
+    if (run == 0) {
+        return p->interval_ms;
+    }
+    uint64_t wait = DOWN_PROBE_MS;
+    for (uint32_t i = 1; h->good == 0 && i < run && wait < p->interval_ms; i++) {
+        wait += wait / 2;
+    }
+    if (wait > p->interval_ms) {
+        wait = p->interval_ms;
+    }
+    return wait > PROBE_GAP_MS ? wait : PROBE_GAP_MS;
+}
+
+static void ask_probe(struct health *h, uint64_t now_ms)
+{
+    uint64_t at = now_ms > h->gap_until_ms ? now_ms : h->gap_until_ms;
+    if (at < h->next_probe_ms) {
+        h->next_probe_ms = at;
+    }
+}
+
+static bool is_good(const struct probe_result *r)
+{
+    return r->answered && r->status == 200;
+}
+
+/* We could not ask: that says nothing about the backend. */
+static bool is_our_own(const struct probe_result *r)
+{
+    return !r->answered && (r->failure == FAILURE_no_fds || r->failure == FAILURE_cancelled);
+}
+
+/* It was already under way when traffic blamed the backend, so it does not answer that blame.
+ */
+static bool is_stale(const struct health *h, const struct probe_result *r, uint64_t now_ms)
+{
+    uint64_t started_ms = now_ms > r->took_ms ? now_ms - r->took_ms : 0;
+    return (h->state == STATE_DOWN || h->suspect) && started_ms < h->blamed_ms;
+}
+
+static void take_good(struct health *h, const struct health_policy *p,
+                      const struct probe_result *r, uint64_t now_ms)
+{
+    h->exceptions = 0;
+    h->suspect = false;
+    if (h->state == STATE_DOWN) {
+        h->good++;
+        if (h->good < p->up_after) {
+            return;
+        }
+    }
+    if (r->took_ms < p->degraded_after_ms) {
+        enter(h, STATE_HEALTHY, (struct cause){.kind = CAUSE_PROBE_OK}, now_ms);
+    } else {
+        enter(h, STATE_DEGRADED, (struct cause){.kind = CAUSE_PROBE_SLOW}, now_ms);
+    }
+}
+
+static void take_status(struct health *h, const struct probe_result *r, uint64_t now_ms)
+{
+    enum cause_kind kind = r->is_loading ? CAUSE_LOADING : CAUSE_PROBE_STATUS;
+    h->exceptions = 0;
+    h->good = 0;
+    enter(h, STATE_DOWN, (struct cause){.kind = kind, .status = r->status}, now_ms);
+}
+
+static void take_exception(struct health *h, const struct health_policy *p,
+                           const struct probe_result *r, uint64_t now_ms)
+{
+    h->exceptions++;
+    h->good = 0;
+    bool is_down = h->state == STATE_DOWN || h->suspect || h->exceptions >= p->down_after;
+    enter(h, is_down ? STATE_DOWN : STATE_DEGRADED,
+          (struct cause){.kind = CAUSE_PROBE_FAILED, .failure = r->failure}, now_ms);
+}
+
+static void take_probe(struct health *h, const struct health_policy *p,
+                       const struct probe_result *r, uint64_t now_ms)
+{
+    if (is_good(r)) {
+        take_good(h, p, r, now_ms);
+    } else if (r->answered) {
+        take_status(h, r, now_ms);
+    } else {
+        take_exception(h, p, r, now_ms);
+    }
+    if (h->state == STATE_DOWN) {
+        h->verdict_ms = now_ms;
+        h->down_probes++;
+    }
+}
+
+bool health_on_probe(struct health *h, const struct health_policy *p,
+                     const struct probe_result *r, uint64_t now_ms)
+{
+    enum state state = h->state;
+    enum cause_kind kind = h->cause.kind;
+    h->gap_until_ms = now_ms + PROBE_GAP_MS;
+    if (is_good(r) && is_stale(h, r, now_ms)) {
+        h->next_probe_ms = h->gap_until_ms;
+        return false;
+    }
+    if (!is_our_own(r)) {
+        take_probe(h, p, r, now_ms);
+    }
+    h->next_probe_ms = now_ms + spacing_ms(h, p);
+    return state != h->state || kind != h->cause.kind;
+}
+
+static bool blame(struct health *h, enum failure f, uint64_t now_ms)
+{
+    bool was_down = h->state == STATE_DOWN;
+    enum cause_kind kind = f == FAILURE_loading ? CAUSE_LOADING : CAUSE_TRAFFIC;
+    enter(h, STATE_DOWN, (struct cause){.kind = kind, .failure = f}, now_ms);
+    h->good = 0;
+    h->verdict_ms = now_ms;
+    h->blamed_ms = now_ms;
+    if (!was_down) {
+        ask_probe(h, now_ms);
+    }
+    return !was_down;
+}
+
+static bool suspect(struct health *h, enum failure f, uint64_t now_ms)
+{
+    if (h->suspicions < SUSPICIONS_DOWN) {
+        h->suspicions++;
+    }
+    if (h->state == STATE_DOWN || h->suspicions >= SUSPICIONS_DOWN) {
+        return blame(h, f, now_ms);
+    }
+    h->suspect = true;
+    h->blamed_ms = now_ms;
+    ask_probe(h, now_ms);
+    return false;
+}
+
+bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint64_t now_ms)
+{
+    switch (verdict_of(f)->blame) {
+    case BLAME_NONE:
+    case BLAME_HOLD:
+        return false;
+    case BLAME_SUSPECT:
+        return is_first_500 && suspect(h, f, now_ms);
+    case BLAME_DOWN:
+        return blame(h, f, now_ms);
+    }
+    BUG("no such blame");
+}
+
+void health_on_success(struct health *h, uint64_t now_ms)
+{
+    (void)now_ms;
+    h->suspicions = 0;
+    h->suspect = false;
+}

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tiers/catalog.h"
+
+/*
+ * From what went wrong to what to do about it: one table. Mechanism reports a `failure`; policy
+ * is read here and nowhere else. The names are contract: they stand in x-fallthrough-attempts.
+ *
+ * Columns: name, blame, retry bit (same backend, after back-off, only where the policy's `on`
+ * has it), next.
+ */
+
+enum blame {
+    BLAME_NONE,    /* not the backend's fault, or not to be judged by it */
+    BLAME_HOLD,    /* alive, but asks to be left alone (429): for Retry-After */
+    BLAME_SUSPECT, /* may be the request's own fault: probe; DOWN when more agree (500) */
+    BLAME_DOWN     /* DOWN at once, until probes prove it well */
+};
+
+enum next {
+    NEXT_ELSEWHERE, /* another backend */
+    NEXT_CLIENT,    /* the client's own error: pass through */
+    NEXT_STOP       /* nobody to answer to any more */
+};
+
+#define FAILURE_LIST(X)                                                                     \
+    X(ok, NONE, 0, STOP)                                                                    \
+    X(connect_refused, DOWN, 0, ELSEWHERE)                                                  \
+    X(connect_timeout, DOWN, 0, ELSEWHERE)                                                  \
+    X(unreachable, DOWN, 0, ELSEWHERE)                                                      \
+    X(dns_failed, DOWN, 0, ELSEWHERE)                                                       \
+    X(tls_failed, DOWN, 0, ELSEWHERE)                                                       \
+    X(reset, DOWN, RETRY_ON_RESET, ELSEWHERE)  /* before the first answer byte or later */  \
+    X(closed, DOWN, RETRY_ON_RESET, ELSEWHERE) /* end without an answer byte */             \
+    X(truncated, DOWN, 0, ELSEWHERE)           /* body shorter than its framing said */     \
+    X(first_token_timeout, DOWN, 0, ELSEWHERE) /* silence: never repeated here */           \
+    X(stall, DOWN, 0, ELSEWHERE)               /* silence after content */                  \
+    X(send_timeout, DOWN, 0, ELSEWHERE)        /* accepts but does not read */              \
+    X(total_timeout, NONE, 0, ELSEWHERE)       /* its share of the exchange's time is up */ \
+    X(http_401, NONE, 0, ELSEWHERE)            /* our key for it is wrong */                \
+    X(http_402, NONE, 0, ELSEWHERE)                                                         \
+    X(http_403, NONE, 0, ELSEWHERE)                                                         \
+    X(http_404, NONE, 0, ELSEWHERE) /* does not know the model or the path */               \
+    X(http_405, NONE, 0, ELSEWHERE)                                                         \
+    X(http_408, NONE, 0, ELSEWHERE)                                                         \
+    X(http_429, HOLD, RETRY_ON_429, ELSEWHERE)                                              \
+    X(http_529, HOLD, RETRY_ON_429, ELSEWHERE) /* overloaded (Anthropic) */                 \
+    X(http_3xx, NONE, 0, ELSEWHERE)            /* redirects are never followed */           \
+    X(http_500, SUSPECT, RETRY_ON_500, ELSEWHERE)                                           \
+    X(http_501, NONE, 0, ELSEWHERE)                                                         \
+    X(http_502, DOWN, 0, ELSEWHERE)                                                         \
+    X(http_503, DOWN, 0, ELSEWHERE)                                                         \
+    X(http_504, DOWN, 0, ELSEWHERE)                                                         \
+    X(http_5xx, SUSPECT, 0, ELSEWHERE)                                                      \
+    X(loading, DOWN, 0, ELSEWHERE)          /* 503 "Loading model" of llama.cpp */          \
+    X(client_error, NONE, 0, CLIENT)        /* 400, 413, 422 and other 4xx */               \
+    X(error_in_body, SUSPECT, 0, ELSEWHERE) /* 200 with an error object */                  \
+    X(error_in_stream, SUSPECT, 0, ELSEWHERE)                                               \
+    X(aborted, SUSPECT, 0, ELSEWHERE)  /* finish_reason abort or error */                   \
+    X(not_json, SUSPECT, 0, ELSEWHERE) /* HTML, gzip, junk */                               \
+    X(empty_body, SUSPECT, 0, ELSEWHERE)                                                    \
+    X(no_finish, SUSPECT, 0, ELSEWHERE)    /* a clean end that is not an answer */          \
+    X(bad_response, SUSPECT, 0, ELSEWHERE) /* not HTTP */                                   \
+    X(too_large, NONE, 0, ELSEWHERE)       /* answer over our limit */                      \
+    X(unmappable, NONE, 0, ELSEWHERE)      /* this type cannot express the request */       \
+    X(no_fds, NONE, 0, ELSEWHERE)          /* our own lack of descriptors */                \
+    X(cancelled, NONE, 0, STOP)            /* the client left */
+
+enum failure {
+#define FAILURE_ENUM(name, blame, retry, next) FAILURE_##name,
+    FAILURE_LIST(FAILURE_ENUM)
+#undef FAILURE_ENUM
+        FAILURE_COUNT
+};
+
+struct verdict {
+    const char *name;
+    enum blame blame;
+    uint32_t retry_on; /* bit of enum retry_on, 0: never again at this backend */
+    enum next next;
+};
+
+const struct verdict *verdict_of(enum failure f);
+
+/* The failure that an HTTP status of a backend means; FAILURE_ok for 200. A 2xx other than 200
+ * is FAILURE_bad_response. */
+enum failure failure_of_status(int status);
+
+/* What to do after the `tries`-th try (1 …) at one backend failed. `retry_after_ms`: what
+ * the backend asked for, 0 when it did not. On RETRY_SAME, *wait_ms says after how long. */
+enum retry_step { RETRY_SAME, RETRY_NEXT, RETRY_GIVE_CLIENT, RETRY_NONE };
+enum retry_step verdict_next(enum failure f, const struct retry_policy *policy, uint32_t tries,
+                             uint32_t retry_after_ms, uint32_t *wait_ms);

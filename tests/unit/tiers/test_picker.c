@@ -1,0 +1,389 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "small_catalog.h"
+#include "tiers/picker.h"
+
+enum { T0 = 1000000, DRAWS = 1000 };
+
+/* Two tiers: b0, b1 and b2 share the first, b3 is the second. */
+struct fixture {
+    struct small_catalog small;
+    struct board *board;
+    struct rand rand;
+    struct tried tried;
+};
+
+static int set_up(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){.rand = {.state = 42}};
+    small_catalog_init(&f.small, "012/3");
+    f.board = board_new(&f.small.catalog, T0);
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    board_free(&f->board);
+    return 0;
+}
+
+static void strike(struct fixture *f, uint32_t backend, enum failure failure, uint64_t now_ms)
+{
+    (void)board_on_failure(f->board, backend, failure, true, 0, now_ms);
+}
+
+static void hold(struct fixture *f, uint32_t backend, uint32_t hold_ms, uint64_t now_ms)
+{
+    (void)board_on_failure(f->board, backend, FAILURE_http_429, true, hold_ms, now_ms);
+}
+
+static void probe(struct fixture *f, uint32_t backend, struct probe_result r, uint64_t now_ms)
+{
+    (void)board_on_probe(f->board, backend, &r, now_ms);
+}
+
+static bool pick(struct fixture *f, uint64_t now_ms, struct pick *out)
+{
+    return pick_backend(&f->small.model, f->board, &f->tried, &f->rand, now_ms, out);
+}
+
+static void expect_pick(struct fixture *f, uint64_t now_ms, uint32_t backend, bool is_trial)
+{
+    struct pick out = {0};
+    assert_true(pick(f, now_ms, &out));
+    assert_int_equal(out.member->backend->index, backend);
+    assert_int_equal(out.tier, backend == 3 ? 1 : 0);
+    assert_int_equal(out.is_trial, is_trial);
+}
+
+static void expect_nobody(struct fixture *f, uint64_t now_ms)
+{
+    struct pick out = {0};
+    assert_false(pick(f, now_ms, &out));
+}
+
+/* How often each backend is drawn. */
+static void count_draws(struct fixture *f, uint64_t now_ms, uint32_t counts[SMALL_MAX])
+{
+    for (uint32_t i = 0; i < SMALL_MAX; i++) {
+        counts[i] = 0;
+    }
+    for (int i = 0; i < DRAWS; i++) {
+        struct pick out;
+        assert_true(pick(f, now_ms, &out));
+        counts[out.member->backend->index]++;
+    }
+}
+
+static void remembers_who_was_tried(void **state)
+{
+    (void)state;
+    struct tried t = {0};
+    assert_false(tried_has(&t, 0));
+    for (uint32_t i = 0; i < TRIED_MAX + 5; i++) {
+        tried_add(&t, i);
+        tried_add(&t, i);
+    }
+    assert_int_equal(t.count, TRIED_MAX);
+    assert_true(tried_has(&t, 0));
+    assert_true(tried_has(&t, TRIED_MAX - 1));
+    assert_false(tried_has(&t, TRIED_MAX));
+}
+
+static void judges_one_backend(void **state)
+{
+    (void)state;
+    static const struct {
+        struct backend_view view;
+        bool was_tried;
+        enum pick_status status;
+        const char *name;
+    } rows[] = {
+        {{.state = STATE_HEALTHY}, false, PICK_USABLE, "usable"},
+        {{.state = STATE_DEGRADED}, false, PICK_USABLE, "usable"},
+        {{.state = STATE_HEALTHY}, true, PICK_TRIED, "tried"},
+        {{.state = STATE_DOWN}, false, PICK_DOWN, "down"},
+        {{.state = STATE_DOWN}, true, PICK_TRIED, "tried"},
+        {{.state = STATE_HEALTHY, .hold_until_ms = T0 + 1}, false, PICK_HELD, "held"},
+        {{.state = STATE_HEALTHY, .hold_until_ms = T0}, false, PICK_USABLE, "usable"},
+        {{.state = STATE_DOWN, .hold_until_ms = T0 + 1}, false, PICK_HELD, "held"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        enum pick_status s = pick_judge(&rows[i].view, rows[i].was_tried, T0);
+        assert_int_equal(s, rows[i].status);
+        assert_string_equal(pick_status_name(s), rows[i].name);
+    }
+}
+
+static void shares_the_load_of_the_first_tier(void **state)
+{
+    uint32_t counts[SMALL_MAX];
+    count_draws(*state, T0, counts);
+    assert_in_range(counts[0], DRAWS / 4, DRAWS / 2);
+    assert_in_range(counts[1], DRAWS / 4, DRAWS / 2);
+    assert_in_range(counts[2], DRAWS / 4, DRAWS / 2);
+    assert_int_equal(counts[3], 0);
+}
+
+static void never_draws_the_most_loaded(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t counts[SMALL_MAX];
+    board_begin(f->board, 1);
+    count_draws(f, T0, counts);
+    assert_int_equal(counts[1], 0);
+    assert_in_range(counts[0], DRAWS / 3, DRAWS * 2 / 3);
+    board_begin(f->board, 0);
+    board_begin(f->board, 0);
+    count_draws(f, T0, counts);
+    assert_int_equal(counts[0], 0);
+    assert_in_range(counts[2], DRAWS / 2, DRAWS - 1);
+}
+
+static void counts_recent_failures_as_load(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t counts[SMALL_MAX];
+    strike(f, 0, FAILURE_http_500, T0);
+    board_begin(f->board, 1);
+    board_begin(f->board, 1);
+    board_begin(f->board, 2);
+    count_draws(f, T0, counts);
+    assert_int_equal(counts[0], 0);
+    count_draws(f, T0 + 1000, counts);
+    assert_in_range(counts[0], DRAWS / 2, DRAWS);
+}
+
+static void prefers_healthy_to_degraded_in_a_tier(void **state)
+{
+    struct fixture *f = *state;
+    probe(f, 0, probe_ok(3000), T0);
+    probe(f, 2, probe_ok(3000), T0);
+    for (int i = 0; i < 20; i++) {
+        board_begin(f->board, 1);
+        expect_pick(f, T0, 1, false);
+    }
+    tried_add(&f->tried, 1);
+    uint32_t counts[SMALL_MAX];
+    count_draws(f, T0, counts);
+    assert_int_equal(counts[0] + counts[2], DRAWS);
+}
+
+static void prefers_a_degraded_tier_to_the_next(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 3; i++) {
+        probe(f, i, probe_ok(3000), T0);
+    }
+    struct pick out;
+    assert_true(pick(f, T0, &out));
+    assert_int_equal(out.tier, 0);
+}
+
+static void passes_a_tier_that_is_tried_down_or_held(void **state)
+{
+    struct fixture *f = *state;
+    tried_add(&f->tried, 0);
+    strike(f, 1, FAILURE_connect_refused, T0);
+    hold(f, 2, 5000, T0);
+    expect_pick(f, T0, 3, false);
+    expect_pick(f, T0 + 4999, 3, false);
+    expect_pick(f, T0 + 5000, 2, false);
+}
+
+static void finds_nobody_when_all_were_tried(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 4; i++) {
+        strike(f, i, FAILURE_connect_refused, T0);
+        tried_add(&f->tried, i);
+    }
+    expect_nobody(f, T0 + 60000);
+}
+
+static void finds_nobody_when_all_are_held(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 4; i++) {
+        hold(f, i, 10000 + i * 1000, T0);
+    }
+    expect_nobody(f, T0 + 9999);
+    assert_false(pick_can_serve(&f->small.model, f->board, T0 + 9999));
+    expect_pick(f, T0 + 10000, 0, false);
+}
+
+static void tries_who_is_down_when_nobody_else_is_left(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 4; i++) {
+        strike(f, i, FAILURE_connect_refused, T0);
+    }
+    expect_nobody(f, T0 + 999);
+    for (uint32_t i = 0; i < 4; i++) {
+        expect_pick(f, T0 + 1000, i, true);
+    }
+    expect_nobody(f, T0 + 1000);
+    expect_nobody(f, T0 + 1999);
+    tried_add(&f->tried, 0);
+    expect_pick(f, T0 + 2000, 1, true);
+}
+
+static void tries_nobody_while_somebody_is_usable(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 3; i++) {
+        strike(f, i, FAILURE_connect_refused, T0);
+    }
+    for (int i = 0; i < 10; i++) {
+        expect_pick(f, T0 + 60000, 3, false);
+    }
+}
+
+static void tries_who_is_down_although_another_is_held(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 3; i++) {
+        hold(f, i, 60000, T0);
+    }
+    strike(f, 3, FAILURE_connect_refused, T0);
+    expect_pick(f, T0 + 1000, 3, true);
+    expect_nobody(f, T0 + 1001);
+}
+
+static void makes_no_trial_of_the_held(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 4; i++) {
+        strike(f, i, FAILURE_connect_refused, T0);
+        hold(f, i, 60000, T0);
+    }
+    expect_nobody(f, T0 + 59999);
+    expect_pick(f, T0 + 60000, 0, true);
+}
+
+static void makes_no_trial_after_silence(void **state)
+{
+    struct fixture *f = *state;
+    static const enum failure silences[] = {
+        FAILURE_first_token_timeout,
+        FAILURE_stall,
+        FAILURE_send_timeout,
+        FAILURE_connect_timeout,
+    };
+    for (uint32_t i = 0; i < 4; i++) {
+        strike(f, i, silences[i], T0);
+    }
+    expect_nobody(f, T0 + 60000);
+    strike(f, 2, FAILURE_reset, T0 + 60000);
+    expect_pick(f, T0 + 61000, 2, true);
+}
+
+static void makes_no_trial_after_silent_probes_or_while_loading(void **state)
+{
+    struct fixture *f = *state;
+    static const struct probe_result results[] = {
+        {.failure = FAILURE_total_timeout},
+        {.failure = FAILURE_first_token_timeout},
+        {.failure = FAILURE_connect_timeout},
+        {.answered = true, .status = 503, .is_loading = true},
+    };
+    for (uint32_t i = 0; i < 4; i++) {
+        for (uint32_t n = 0; n < 3; n++) {
+            probe(f, i, results[i], T0 + n * 2000);
+        }
+        assert_int_equal(board_view(f->board, i, T0).state, STATE_DOWN);
+    }
+    expect_nobody(f, T0 + 60000);
+    strike(f, 3, FAILURE_loading, T0 + 60000);
+    expect_nobody(f, T0 + 120000);
+    probe(f, 3, probe_status(500), T0 + 120000);
+    expect_pick(f, T0 + 121000, 3, true);
+}
+
+static void can_serve_while_somebody_is_usable(void **state)
+{
+    struct fixture *f = *state;
+    const struct model *m = &f->small.model;
+    assert_true(pick_can_serve(m, f->board, T0));
+    for (uint32_t i = 0; i < 3; i++) {
+        strike(f, i, FAILURE_connect_refused, T0);
+    }
+    assert_true(pick_can_serve(m, f->board, T0));
+    strike(f, 3, FAILURE_connect_refused, T0);
+    assert_false(pick_can_serve(m, f->board, T0));
+    assert_false(pick_can_serve(m, f->board, T0 + 60000));
+    probe(f, 3, probe_ok(5), T0 + 61000);
+    probe(f, 3, probe_ok(5), T0 + 63000);
+    assert_true(pick_can_serve(m, f->board, T0 + 63000));
+}
+
+static void serves_nothing_without_tiers(void **state)
+{
+    struct fixture *f = *state;
+    struct model none = {.name = STR("none")};
+    struct pick out;
+    assert_false(pick_backend(&none, f->board, &f->tried, &f->rand, T0, &out));
+    assert_false(pick_can_serve(&none, f->board, T0));
+    assert_int_equal(pick_retry_after_s(&none, f->board, T0), 30);
+}
+
+static void tells_when_to_come_again(void **state)
+{
+    struct fixture *f = *state;
+    const struct model *m = &f->small.model;
+    assert_int_equal(pick_retry_after_s(m, f->board, T0), 30);
+    hold(f, 0, 90000, T0);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0), 90);
+    hold(f, 3, 4001, T0);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0), 5);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0 + 1), 4);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0 + 4000), 1);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0 + 4001), 86);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0 + 90000), 30);
+    hold(f, 1, UINT32_MAX, T0 + 100000);
+    assert_int_equal(pick_retry_after_s(m, f->board, T0 + 100000), 600);
+}
+
+static void the_end_of_a_hold_says_nothing_about_who_is_down(void **state)
+{
+    struct fixture *f = *state;
+    hold(f, 0, 5000, T0);
+    strike(f, 0, FAILURE_reset, T0);
+    assert_int_equal(pick_retry_after_s(&f->small.model, f->board, T0), 30);
+}
+
+int main(void)
+{
+#define PICKER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        PICKER_TEST(remembers_who_was_tried),
+        PICKER_TEST(judges_one_backend),
+        PICKER_TEST(shares_the_load_of_the_first_tier),
+        PICKER_TEST(never_draws_the_most_loaded),
+        PICKER_TEST(counts_recent_failures_as_load),
+        PICKER_TEST(prefers_healthy_to_degraded_in_a_tier),
+        PICKER_TEST(prefers_a_degraded_tier_to_the_next),
+        PICKER_TEST(passes_a_tier_that_is_tried_down_or_held),
+        PICKER_TEST(finds_nobody_when_all_were_tried),
+        PICKER_TEST(finds_nobody_when_all_are_held),
+        PICKER_TEST(tries_who_is_down_when_nobody_else_is_left),
+        PICKER_TEST(tries_nobody_while_somebody_is_usable),
+        PICKER_TEST(tries_who_is_down_although_another_is_held),
+        PICKER_TEST(makes_no_trial_of_the_held),
+        PICKER_TEST(makes_no_trial_after_silence),
+        PICKER_TEST(makes_no_trial_after_silent_probes_or_while_loading),
+        PICKER_TEST(can_serve_while_somebody_is_usable),
+        PICKER_TEST(serves_nothing_without_tiers),
+        PICKER_TEST(tells_when_to_come_again),
+        PICKER_TEST(the_end_of_a_hold_says_nothing_about_who_is_down),
+    };
+    return cmocka_run_group_tests_name("tiers/picker", tests, NULL, NULL);
+}
