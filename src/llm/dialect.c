@@ -1,0 +1,51 @@
+#include "llm/dialect.h"
+
+#include "base/check.h"
+#include "llm/ollama.h"
+#include "llm/openai.h"
+
+const struct dialect *dialect_find(struct str name)
+{
+    static const struct dialect *const all[] = {&dialect_vllm, &dialect_llamacpp,
+                                                &dialect_openai, &dialect_ollama};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (str_eq(name, str_from(all[i]->name))) {
+            return all[i];
+        }
+    }
+    return NULL;
+}
+
+void reply_init(struct reply *r, const struct dialect *d, const struct chat_request *q,
+                struct arena *a, struct str id, uint64_t created)
+{
+    CHECK(q->n >= 1 && q->n <= CHAT_CHOICES_MAX);
+    *r = (struct reply){.dialect = d,
+                        .arena = a,
+                        .choices = q->n,
+                        .include_usage = q->include_usage,
+                        .id = arena_dup(a, id),
+                        .created = created};
+    arena_init(&r->scratch);
+}
+
+void reply_fini(struct reply *r)
+{
+    arena_fini(&r->scratch);
+}
+
+enum err reply_read_event(struct reply *r, struct str payload, struct reply_event *ev)
+{
+    arena_fini(&r->scratch);
+    *ev = (struct reply_event){.has_content = false};
+    enum err e = r->dialect->read_event(r, payload, ev);
+    ev->all_finished = ev->all_finished || r->finished >= r->choices;
+    return e;
+}
+
+enum whole_kind reply_read_whole(struct reply *r, struct str body, struct upstream_error *error)
+{
+    CHECK(!r->dialect->always_streams);
+    arena_fini(&r->scratch);
+    return openai_read_whole(r, body, error);
+}

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "llm/chat_request.h"
+#include "wire/json_edit.h"
+
+/*
+ * How one kind of backend is spoken to and understood. Everything is told in OpenAI's terms: a
+ * request is a chat_request, a reply is a row of chat.completion.chunk objects or one
+ * chat.completion. Pure.
+ */
+
+/* What must differ from the client's request. */
+struct chat_edit {
+    struct str model; /* the backend's name for it */
+    bool set_max_tokens;
+    uint64_t max_tokens;
+    bool set_temperature;
+    double temperature;
+    bool stream;     /* ask the backend for a stream, whatever the client asked for */
+    bool want_usage; /* ask for usage at the end of the stream */
+};
+
+enum reply_framing { REPLY_SSE, REPLY_NDJSON };
+
+/* An error object of a backend, for judgement; its text goes to the client for client errors
+ * only. */
+struct upstream_error {
+    struct str message;
+    struct str type;
+    struct str param;
+    struct str code; /* as text, also when it was a number */
+    int status;      /* HTTP status in `code` (400 … 599), or 0 */
+};
+
+/* One event of a backend's stream, understood. Slices live until the next reply_* call on it or
+ * as long as the payload. */
+struct reply_event {
+    bool has_content;  /* text, reasoning, refusal, a tool call: progress. Role-only and empty
+                          deltas are not */
+    bool has_finish;   /* some choice got an accepted finish_reason with this event */
+    bool all_finished; /* every choice asked for has one by now */
+    bool has_usage;
+    bool is_done;  /* [DONE], done:true handled: the stream says that it is over */
+    bool is_error; /* an error object: `error` tells */
+    bool is_abort; /* finish_reason that means failure: abort, error */
+    struct upstream_error error;
+    struct str chunk; /* OpenAI chunk (JSON) for the client; empty: nothing to pass on (error,
+                         abort) */
+    struct str
+        usage_chunk;  /* a further chunk to send after it (choices: [], usage), or empty */
+    bool is_verbatim; /* chunk is the payload itself, so the raw event may go out as it came */
+};
+
+/* State of understanding one attempt's reply. */
+struct reply {
+    const struct dialect *dialect;
+    struct arena *arena;  /* for ids and names: lives as long as the attempt */
+    struct arena scratch; /* for one event; emptied at the next */
+    uint32_t choices;     /* asked for, or more when the backend sends more */
+    uint32_t finished;    /* choices that have a finish_reason */
+    uint64_t finished_set[CHAT_CHOICES_MAX / 64]; /* which ones, a bit for each index */
+    bool any_tool_calls;
+    bool include_usage; /* the client wants the usage chunk */
+    struct str id;      /* translated dialects: chunk id, chosen by us */
+    uint64_t created;   /* translated dialects: Unix seconds */
+    bool role_sent;
+    uint32_t tool_calls_sent;
+    uint64_t prompt_tokens; /* from usage, 0 when not told */
+    uint64_t completion_tokens;
+    bool has_usage;
+};
+
+struct dialect {
+    const char *name;
+    const char *chat_path;  /* behind the backend's path prefix */
+    const char *probe_path; /* GET, cheap, costs nothing */
+    enum reply_framing framing;
+    bool always_streams; /* also for clients that did not ask: plain replies are not read */
+
+    /* The request body as pieces (slices of the client's body where possible); *out is begun
+     * anew. ERR_UNSUPPORTED with *bad filled when the request cannot be expressed (param names
+     * the field). */
+    enum err (*build)(const struct chat_request *q, const struct chat_edit *ed, struct arena *a,
+                      struct rope *out, struct bad_request *bad);
+
+    /* One event's payload. ERR_OK, or a JSON error (ERR_SYNTAX …) when it is not what it should
+     * be. */
+    enum err (*read_event)(struct reply *r, struct str payload, struct reply_event *ev);
+
+    /* A whole error body (status not 200, or a 200 that holds an error). False: not understood.
+     */
+    bool (*read_error)(struct str body, struct arena *a, struct upstream_error *out);
+};
+
+/* By name: "vllm", "llamacpp", "openai", "ollama"; NULL for others. */
+const struct dialect *dialect_find(struct str name);
+
+/* `id` and `created` are used by dialects that must make them; copied into the arena. */
+void reply_init(struct reply *r, const struct dialect *d, const struct chat_request *q,
+                struct arena *a, struct str id, uint64_t created);
+void reply_fini(struct reply *r);
+
+NODISCARD enum err reply_read_event(struct reply *r, struct str payload,
+                                    struct reply_event *ev);
+
+/* What a plain (not streamed) reply of an OpenAI-shaped backend is. */
+enum whole_kind {
+    WHOLE_ANSWER,   /* chat.completion, every choice with an accepted finish_reason */
+    WHOLE_ERROR,    /* an error object; *error tells */
+    WHOLE_ABORTED,  /* finish_reason that means failure */
+    WHOLE_NOT_JSON, /* not JSON at all (HTML …) */
+    WHOLE_WRONG     /* JSON, but no answer: no choices, null, cut */
+};
+
+/* Judges it and reads its usage into r. Only for dialects that do not always stream. The texts
+ * in *error live as long as body, or until the next reply_* call. */
+enum whole_kind reply_read_whole(struct reply *r, struct str body,
+                                 struct upstream_error *error);

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "base/err.h"
+#include "llm/chat_request.h"
+#include "llm/json_out.h"
+#include "llm/ollama_request.h"
+
+/*
+ * `messages` from OpenAI's shape to Ollama's: parts joined to one text and bare base64 images,
+ * tool arguments from text to objects, tool results named after their call. Text is copied as
+ * it is written, escapes and all. Pure.
+ */
+
+enum ollama_message_slot {
+    SLOT_ROLE,
+    SLOT_CONTENT,
+    SLOT_REFUSAL,
+    SLOT_THINKING,
+    SLOT_TOOL_CALLS,
+    SLOT_TOOL_CALL_ID,
+    SLOT_NAME,
+    SLOT_NONE /* read by nobody */
+};
+
+struct ollama_message_field {
+    const char *name;
+    enum ollama_handling handling;
+    enum ollama_message_slot slot;
+};
+
+/* The table, for the test and the documentation. */
+const struct ollama_message_field *ollama_message_fields(size_t *count);
+
+/* Writes the array `messages` (checked JSON, elements are objects). ERR_UNSUPPORTED with *bad
+ * filled; then what was written is useless. */
+NODISCARD enum err ollama_put_messages(struct json_out *out, struct str messages,
+                                       struct bad_request *bad);

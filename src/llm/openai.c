@@ -1,0 +1,513 @@
+#include "llm/openai.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "llm/members.h"
+#include "wire/json.h"
+
+/* --- Requests --- */
+
+/* The shortest decimal form that reads back as the same number. */
+static struct str write_double(struct arena *a, double number)
+{
+    struct str text = STR_NONE;
+    CHECK(isfinite(number));
+    for (int digits = 15; digits <= 17; digits++) {
+        text = arena_printf(a, "%.*g", digits, number);
+        if (!(strtod(text.ptr, NULL) < number) && !(strtod(text.ptr, NULL) > number)) {
+            break;
+        }
+    }
+    return text;
+}
+
+static void splice(struct json_edit *je, const char *key, struct str old, struct str new)
+{
+    if (old.len > 0) {
+        json_edit_replace(je, old, new);
+    } else {
+        json_edit_set(je, key, new);
+    }
+}
+
+/* When the client gave both limits, either may be the one that the backend obeys: none may
+ * rise. */
+static uint64_t smallest_limit(const struct chat_request *q, uint64_t limit)
+{
+    const struct str given[] = {q->raw.max_tokens, q->raw.max_completion_tokens};
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t number;
+        if (json_u64(given[i], UINT64_MAX, &number) == ERR_OK && number < limit) {
+            limit = number;
+        }
+    }
+    return limit;
+}
+
+static void splice_limit(struct json_edit *je, const struct chat_request *q, uint64_t limit)
+{
+    bool has_both =
+        member_is_given(q->raw.max_tokens) && member_is_given(q->raw.max_completion_tokens);
+    if (has_both) {
+        limit = smallest_limit(q, limit);
+    }
+    struct str number = arena_printf(je->arena, "%llu", (unsigned long long)limit);
+    if (q->max_is_completion) {
+        splice(je, "max_completion_tokens", q->raw.max_completion_tokens, number);
+    }
+    if (has_both || !q->max_is_completion) {
+        splice(je, "max_tokens", q->raw.max_tokens, number);
+    }
+}
+
+static struct str ask_for_usage(struct str options, struct arena *a)
+{
+    struct json_edit je;
+    struct rope pieces;
+    if (!member_is_given(options)) {
+        return STR("{\"include_usage\":true}");
+    }
+    rope_init(&pieces);
+    json_edit_init(&je, options, a);
+    json_edit_set(&je, "include_usage", STR("true"));
+    json_edit_done(&je, &pieces);
+    return rope_join(&pieces, a);
+}
+
+static void splice_stream(struct json_edit *je, const struct chat_request *q,
+                          const struct chat_edit *ed)
+{
+    struct str options = q->raw.stream_options;
+    if (ed->stream != q->stream) {
+        splice(je, "stream", q->raw.stream, ed->stream ? STR("true") : STR("false"));
+    }
+    if (!ed->stream && options.len > 0) {
+        json_edit_remove(je, "stream_options");
+    }
+    if (ed->stream && ed->want_usage && !q->include_usage) {
+        splice(je, "stream_options", options, ask_for_usage(options, je->arena));
+    }
+}
+
+static enum err build(const struct chat_request *q, const struct chat_edit *ed, struct arena *a,
+                      struct rope *out, struct bad_request *bad)
+{
+    struct json_edit je;
+    (void)bad; /* whatever the client may say can be said to these backends */
+    json_edit_init(&je, q->body, a);
+    splice(&je, "model", q->raw.model, json_quote(a, ed->model));
+    if (ed->set_max_tokens) {
+        splice_limit(&je, q, ed->max_tokens);
+    }
+    if (ed->set_temperature) {
+        splice(&je, "temperature", q->raw.temperature, write_double(a, ed->temperature));
+    }
+    splice_stream(&je, q, ed);
+    rope_init(out);
+    json_edit_done(&je, out);
+    return ERR_OK;
+}
+
+/* --- Errors --- */
+
+/* What stands between a string value's quotes. */
+static struct str inside(struct str string)
+{
+    return str_of(string.ptr + 1, string.len - 2);
+}
+
+static bool is_text(struct str value, struct str text)
+{
+    return json_type_of(value) == JSON_STRING && json_key_eq(inside(value), text);
+}
+
+/* Servers write `"error":null` and `"error":""` for "none". */
+static bool is_truthy(struct str value)
+{
+    return member_is_given(value) && json_type_of(value) != JSON_FALSE &&
+           !(json_type_of(value) == JSON_STRING && value.len == 2);
+}
+
+/* A string's text; of anything else its JSON, so that whatever a server says is shown. */
+static struct str text_of(struct str value, struct arena *a)
+{
+    struct str text;
+    if (!member_is_given(value)) {
+        return STR_NONE;
+    }
+    return json_text(value, a, &text) == ERR_OK ? text : value;
+}
+
+static int status_of(struct str code)
+{
+    uint64_t status;
+    return str_to_u64(code, 599, &status) == ERR_OK && status >= 400 ? (int)status : 0;
+}
+
+static void read_error_members(struct str object, struct arena *a, struct upstream_error *out)
+{
+    enum { MESSAGE, TYPE, PARAM, CODE, ERROR_TYPE, DETAIL, COUNT };
+    static const struct str names[COUNT] = {
+        [MESSAGE] = STR_INIT("message"), [TYPE] = STR_INIT("type"),
+        [PARAM] = STR_INIT("param"),     [CODE] = STR_INIT("code"),
+        [DETAIL] = STR_INIT("detail"),   [ERROR_TYPE] = STR_INIT("error_type")};
+    struct str value[COUNT];
+    members_pick(object, names, COUNT, value);
+    *out = (struct upstream_error){
+        .message = text_of(value[member_is_given(value[MESSAGE]) ? MESSAGE : DETAIL], a),
+        .type = text_of(value[member_is_given(value[TYPE]) ? TYPE : ERROR_TYPE], a),
+        .param = text_of(value[PARAM], a),
+        .code = text_of(value[CODE], a)};
+    out->status = status_of(out->code);
+}
+
+/* `error` is the member of that name, which may be an object or a plain text; `object` holds
+ * it. */
+static void read_error_value(struct str error, struct str object, struct arena *a,
+                             struct upstream_error *out)
+{
+    bool is_object = json_type_of(error) == JSON_OBJECT;
+    read_error_members(is_object ? error : object, a, out);
+    if (!is_object || out->message.len == 0) {
+        out->message = text_of(error, a);
+    }
+}
+
+static bool read_error(struct str body, struct arena *a, struct upstream_error *out)
+{
+    size_t at;
+    if (json_check(body, &at) != ERR_OK) {
+        return false;
+    }
+    struct str object = json_value(body);
+    struct str error =
+        json_type_of(object) == JSON_OBJECT ? json_get(object, "error") : STR_NONE;
+    if (is_truthy(error)) {
+        read_error_value(error, object, a, out);
+        return true;
+    }
+    read_error_members(object, a, out);
+    return out->message.len > 0;
+}
+
+/* --- Replies --- */
+
+enum finish { FINISH_NONE, FINISH_FINE, FINISH_FAILED, FINISH_WRONG };
+
+static enum finish judge_finish(struct str reason)
+{
+    static const struct str fine[] = {STR_INIT("stop"), STR_INIT("length"),
+                                      STR_INIT("tool_calls"), STR_INIT("content_filter"),
+                                      STR_INIT("function_call")};
+    if (!member_is_given(reason)) {
+        return FINISH_NONE;
+    }
+    if (json_type_of(reason) != JSON_STRING) {
+        return FINISH_WRONG;
+    }
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
+        if (json_key_eq(inside(reason), fine[i])) {
+            return FINISH_FINE;
+        }
+    }
+    /* Some servers write "" for null until the end. */
+    return reason.len == 2 ? FINISH_NONE : FINISH_FAILED;
+}
+
+static void read_usage(struct reply *r, struct str usage)
+{
+    enum { PROMPT, COMPLETION, COUNT };
+    static const struct str names[COUNT] = {
+        [PROMPT] = STR_INIT("prompt_tokens"), [COMPLETION] = STR_INIT("completion_tokens")};
+    struct str value[COUNT];
+    uint64_t number;
+    members_pick(usage, names, COUNT, value);
+    r->has_usage = true;
+    if (json_u64(value[PROMPT], UINT64_MAX, &number) == ERR_OK) {
+        r->prompt_tokens = number;
+    }
+    if (json_u64(value[COMPLETION], UINT64_MAX, &number) == ERR_OK) {
+        r->completion_tokens = number;
+    }
+}
+
+/* Text that is not empty, or a list or an object with something in it. */
+static bool has_substance(struct str value)
+{
+    struct json_iter it;
+    if (!member_is_given(value)) {
+        return false;
+    }
+    if (json_type_of(value) == JSON_STRING) {
+        return json_text_len(value) > 0;
+    }
+    json_iter_init(&it, value);
+    return json_iter_next(&it);
+}
+
+static enum err read_delta(struct reply *r, struct str delta, struct reply_event *ev)
+{
+    enum {
+        CONTENT,
+        REASONING,
+        REASONING_CONTENT,
+        REFUSAL,
+        AUDIO,
+        FUNCTION_CALL,
+        TOOL_CALLS,
+        COUNT
+    };
+    static const struct str names[COUNT] = {[CONTENT] = STR_INIT("content"),
+                                            [REASONING] = STR_INIT("reasoning"),
+                                            [REASONING_CONTENT] = STR_INIT("reasoning_content"),
+                                            [REFUSAL] = STR_INIT("refusal"),
+                                            [AUDIO] = STR_INIT("audio"),
+                                            [FUNCTION_CALL] = STR_INIT("function_call"),
+                                            [TOOL_CALLS] = STR_INIT("tool_calls")};
+    struct str value[COUNT];
+    if (!member_is_given(delta)) {
+        return ERR_OK;
+    }
+    if (json_type_of(delta) != JSON_OBJECT) {
+        return ERR_TYPE;
+    }
+    members_pick(delta, names, COUNT, value);
+    for (size_t i = 0; i < COUNT; i++) {
+        ev->has_content = ev->has_content || has_substance(value[i]);
+    }
+    r->any_tool_calls = r->any_tool_calls || has_substance(value[TOOL_CALLS]);
+    return ERR_OK;
+}
+
+/* A choice that nobody asked for must come to its end too. */
+static enum err read_index(struct reply *r, struct str value, uint32_t *out)
+{
+    uint64_t index = 0;
+    if (member_is_given(value)) {
+        enum err e = json_u64(value, CHAT_CHOICES_MAX - 1, &index);
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
+    *out = (uint32_t)index;
+    if (*out >= r->choices) {
+        r->choices = *out + 1;
+    }
+    return ERR_OK;
+}
+
+static enum err note_finish(struct reply *r, uint32_t index, struct str reason,
+                            struct reply_event *ev)
+{
+    const uint64_t bit = UINT64_C(1) << (index % 64);
+    uint64_t *set = &r->finished_set[index / 64];
+    switch (judge_finish(reason)) {
+    case FINISH_NONE:
+        return ERR_OK;
+    case FINISH_WRONG:
+        return ERR_TYPE;
+    case FINISH_FAILED:
+        ev->is_abort = true;
+        return ERR_OK;
+    case FINISH_FINE:
+        break;
+    }
+    ev->has_finish = true;
+    if ((*set & bit) == 0) {
+        *set |= bit;
+        r->finished++;
+    }
+    return ERR_OK;
+}
+
+static enum err read_choice(struct reply *r, struct str choice, struct reply_event *ev)
+{
+    enum { INDEX, DELTA, FINISH, COUNT };
+    static const struct str names[COUNT] = {[INDEX] = STR_INIT("index"),
+                                            [DELTA] = STR_INIT("delta"),
+                                            [FINISH] = STR_INIT("finish_reason")};
+    struct str value[COUNT];
+    uint32_t index;
+    if (json_type_of(choice) != JSON_OBJECT) {
+        return ERR_TYPE;
+    }
+    members_pick(choice, names, COUNT, value);
+    enum err e = read_index(r, value[INDEX], &index);
+    if (e == ERR_OK) {
+        e = read_delta(r, value[DELTA], ev);
+    }
+    return e == ERR_OK ? note_finish(r, index, value[FINISH], ev) : e;
+}
+
+static enum err read_choices(struct reply *r, struct str choices, struct reply_event *ev,
+                             size_t *count)
+{
+    struct json_iter it;
+    enum err e = ERR_OK;
+    *count = 0;
+    if (!member_is_given(choices)) {
+        return ERR_OK;
+    }
+    if (json_type_of(choices) != JSON_ARRAY) {
+        return ERR_TYPE;
+    }
+    json_iter_init(&it, choices);
+    while (e == ERR_OK && json_iter_next(&it)) {
+        e = read_choice(r, it.value, ev);
+        ++*count;
+    }
+    return e;
+}
+
+enum { ERROR, OBJECT, CHOICES, USAGE, TOP_COUNT };
+static const struct str top_names[TOP_COUNT] = {[ERROR] = STR_INIT("error"),
+                                                [OBJECT] = STR_INIT("object"),
+                                                [CHOICES] = STR_INIT("choices"),
+                                                [USAGE] = STR_INIT("usage")};
+
+/* SGLang does not nest its errors: {"object":"error","message":…}. */
+static bool find_error(const struct str top[TOP_COUNT], struct str object, struct arena *a,
+                       struct upstream_error *out)
+{
+    if (is_truthy(top[ERROR])) {
+        read_error_value(top[ERROR], object, a, out);
+        return true;
+    }
+    if (is_text(top[OBJECT], STR("error"))) {
+        read_error_members(object, a, out);
+        return true;
+    }
+    return false;
+}
+
+static enum err read_chunk(struct reply *r, const struct str top[TOP_COUNT], struct str payload,
+                           struct reply_event *ev)
+{
+    size_t count;
+    ev->has_usage = json_type_of(top[USAGE]) == JSON_OBJECT;
+    if (!ev->has_usage && !member_is_given(top[CHOICES])) {
+        return ERR_TYPE;
+    }
+    enum err e = read_choices(r, top[CHOICES], ev, &count);
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (ev->has_usage) {
+        read_usage(r, top[USAGE]);
+    }
+    bool is_unwanted = count == 0 && ev->has_usage && !r->include_usage;
+    ev->chunk = ev->is_abort || is_unwanted ? STR_NONE : payload;
+    ev->is_verbatim = true;
+    return ERR_OK;
+}
+
+static enum err read_event(struct reply *r, struct str payload, struct reply_event *ev)
+{
+    struct str top[TOP_COUNT];
+    size_t at;
+    if (str_eq(str_trim(payload), STR("[DONE]"))) {
+        ev->is_done = true;
+        return ERR_OK;
+    }
+    enum err e = json_check(payload, &at);
+    if (e != ERR_OK) {
+        return e;
+    }
+    struct str object = json_value(payload);
+    if (json_type_of(object) != JSON_OBJECT) {
+        return ERR_TYPE;
+    }
+    members_pick(object, top_names, TOP_COUNT, top);
+    if (find_error(top, object, &r->scratch, &ev->error)) {
+        ev->is_error = true;
+        return ERR_OK;
+    }
+    return read_chunk(r, top, payload, ev);
+}
+
+static enum finish judge_whole_choice(struct str choice)
+{
+    enum { MESSAGE, FINISH, COUNT };
+    static const struct str names[COUNT] = {
+        [MESSAGE] = STR_INIT("message"), [FINISH] = STR_INIT("finish_reason")};
+    struct str value[COUNT];
+    members_pick(choice, names, COUNT, value);
+    enum finish finish = judge_finish(value[FINISH]);
+    bool is_whole = json_type_of(value[MESSAGE]) == JSON_OBJECT && finish != FINISH_NONE;
+    return is_whole || finish == FINISH_FAILED ? finish : FINISH_WRONG;
+}
+
+/* Fewer choices than were asked for are not the whole answer. */
+static enum whole_kind judge_whole(const struct reply *r, struct str choices)
+{
+    struct json_iter it;
+    uint32_t count = 0;
+    if (json_type_of(choices) != JSON_ARRAY) {
+        return WHOLE_WRONG;
+    }
+    json_iter_init(&it, choices);
+    for (; json_iter_next(&it); count++) {
+        enum finish finish = judge_whole_choice(it.value);
+        if (finish != FINISH_FINE) {
+            return finish == FINISH_FAILED ? WHOLE_ABORTED : WHOLE_WRONG;
+        }
+    }
+    return count >= r->choices ? WHOLE_ANSWER : WHOLE_WRONG;
+}
+
+/* A body that stops in the middle of an object was meant to be JSON. */
+static enum whole_kind judge_broken(struct str body, size_t at)
+{
+    const struct str blank = STR(" \t\r\n");
+    size_t start = 0;
+    while (start < body.len && memchr(blank.ptr, body.ptr[start], blank.len)) {
+        start++;
+    }
+    bool is_cut = start < body.len && body.ptr[start] == '{' && at >= body.len;
+    return is_cut ? WHOLE_WRONG : WHOLE_NOT_JSON;
+}
+
+enum whole_kind openai_read_whole(struct reply *r, struct str body,
+                                  struct upstream_error *error)
+{
+    struct str top[TOP_COUNT];
+    size_t at = 0;
+    if (json_check(body, &at) != ERR_OK) {
+        return judge_broken(body, at);
+    }
+    struct str object = json_value(body);
+    members_pick(object, top_names, TOP_COUNT, top);
+    if (find_error(top, object, &r->scratch, error)) {
+        return WHOLE_ERROR;
+    }
+    if (json_type_of(top[USAGE]) == JSON_OBJECT) {
+        read_usage(r, top[USAGE]);
+    }
+    return judge_whole(r, top[CHOICES]);
+}
+
+const struct dialect dialect_vllm = {.name = "vllm",
+                                     .chat_path = "/v1/chat/completions",
+                                     .probe_path = "/health",
+                                     .framing = REPLY_SSE,
+                                     .build = build,
+                                     .read_event = read_event,
+                                     .read_error = read_error};
+
+const struct dialect dialect_llamacpp = {.name = "llamacpp",
+                                         .chat_path = "/v1/chat/completions",
+                                         .probe_path = "/health",
+                                         .framing = REPLY_SSE,
+                                         .build = build,
+                                         .read_event = read_event,
+                                         .read_error = read_error};
+
+const struct dialect dialect_openai = {.name = "openai",
+                                       .chat_path = "/v1/chat/completions",
+                                       .probe_path = "/v1/models",
+                                       .framing = REPLY_SSE,
+                                       .build = build,
+                                       .read_event = read_event,
+                                       .read_error = read_error};
