@@ -1,0 +1,48 @@
+# The verbs people guess. Each installs what it needs (tools/install.sh), says what it does, and works
+# offline once everything is there.
+
+.PHONY: all build run check test asan tsan fuzz lint bench clean help
+
+all: build
+
+build: ## build/fallthrough with release flags
+	@tools/install.sh build
+	@tools/build.sh build --buildtype=release -Db_lto=true
+
+run: build ## two local llama.cpp backends and the gateway on 127.0.0.1:8400
+	@tools/install.sh run
+	@.venv/bin/python tools/run_local.py
+
+check: ## every test: lint, unit, fuzz corpora, whole program; plain and under ASan+UBSan
+	@tools/install.sh check
+	@.venv/bin/python tools/check.py all
+
+test: ## the quick subset to run before each commit
+	@tools/install.sh check
+	@.venv/bin/python tools/check.py quick
+
+asan: ## all suites under AddressSanitizer and UBSan (clang)
+	@tools/install.sh check
+	@.venv/bin/python tools/check.py asan
+
+tsan: ## all suites under ThreadSanitizer (gcc)
+	@tools/install.sh check
+	@.venv/bin/python tools/check.py tsan
+
+fuzz: ## 60 s of each libFuzzer target
+	@tools/install.sh check
+	@.venv/bin/python tools/check.py fuzz
+
+lint: ## format, clang-tidy, layers, sizes
+	@tools/install.sh check
+	@.venv/bin/python tools/check.py lint
+
+bench: build ## side by side with nginx and HAProxy, one table
+	@tools/install.sh bench
+	@.venv/bin/python tests/bench/bench.py
+
+clean:
+	rm -rf build build-check build-asan build-tsan build-fuzz
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

@@ -1,0 +1,45 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/check_cmd.h"
+#include "cmd/options.h"
+#include "cmd/serve.h"
+
+/* One row a command; the help text and the dispatch come from it. */
+static const struct command *const commands[] = {
+    &SERVE_COMMAND,
+    &CHECK_COMMAND,
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_usage(FILE *out)
+{
+    fprintf(out, "fallthrough keeps an LLM API answering when GPUs, processes or servers fail.\n"
+                 "\nusage: fallthrough COMMAND [OPTIONS]\n\n");
+    options_list(commands, COMMAND_COUNT, out);
+    fprintf(out, "\n'fallthrough COMMAND --help' explains one command.\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage(stdout);
+        return CMD_FINE;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("fallthrough " FALLTHROUGH_VERSION "\n");
+        return CMD_FINE;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(name, commands[i]->name) == 0) {
+            return commands[i]->run(argc - 1, argv + 1);
+        }
+    }
+    if (name[0] != '\0') {
+        fprintf(stderr, "fallthrough: unknown command '%s'\n\n", name);
+    }
+    print_usage(stderr);
+    return CMD_USAGE;
+}

@@ -1,0 +1,293 @@
+#include "cmd/serve.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "cmd/options.h"
+#include "gate/gateway.h"
+#include "gate/prober.h"
+#include "gate/worker.h"
+#include "ops/admin_api.h"
+
+enum { DRAIN_LIMIT_MS = 30000, ADMIN_CONNECTIONS = 256 };
+
+/* One worker's thread; its end is told to the main loop. */
+struct worker_thread {
+    struct serve *serve;
+    struct worker *worker;
+    uv_thread_t thread;
+    struct post ended;
+};
+
+/* The running program: the main thread is control. */
+struct serve {
+    struct settings *settings;
+    struct gateway *gateway;
+    struct loop *loop;
+    struct prober *prober;
+    struct admin_api *admin;
+    struct worker_thread *threads;
+    size_t thread_count;
+    size_t running;
+    int *fds; /* worker-major: fds[w * listen_count + i] */
+    int admin_fd;
+    uv_signal_t on_term, on_int;
+};
+
+/* Secrets of the configuration must not end up in a core file; the sanitizers need to look inside. */
+static void protect_process(void)
+{
+    struct rlimit files;
+    signal(SIGPIPE, SIG_IGN);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+/* --- sockets --- */
+
+/* The same address again, with the port that the kernel chose for the first worker. */
+static enum err open_again(const struct address *a, int first_fd, int *fd, const char **why)
+{
+    char name[128];
+    struct address bound;
+    if (a->is_unix) {
+        *fd = dup(first_fd);
+        return *fd < 0 ? ERR_NO_FDS : ERR_OK;
+    }
+    listen_name(first_fd, name, sizeof(name));
+    enum err e = address_parse(str_from(name), &bound, why);
+    return e == ERR_OK ? listen_open(&bound, fd, why) : e;
+}
+
+static enum err open_listeners(struct serve *s, const char **why)
+{
+    size_t count = s->settings->listen_count;
+    s->fds = mem_alloc(sizeof(int) * count * s->thread_count);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count * s->thread_count; i++) {
+        s->fds[i] = -1;
+    }
+    for (size_t w = 0; w < s->thread_count && e == ERR_OK; w++) {
+        for (size_t i = 0; i < count && e == ERR_OK; i++) {
+            const struct address *a = &s->settings->listen[i];
+            int *fd = &s->fds[w * count + i];
+            e = w == 0 ? listen_open(a, fd, why) : open_again(a, s->fds[i], fd, why);
+        }
+    }
+    return e == ERR_OK ? listen_open(&s->settings->admin, &s->admin_fd, why) : e;
+}
+
+static void close_listeners(struct serve *s)
+{
+    for (size_t i = 0; s->fds && i < s->settings->listen_count * s->thread_count; i++) {
+        if (s->fds[i] >= 0) {
+            close(s->fds[i]);
+            s->fds[i] = -1;
+        }
+    }
+    if (s->admin_fd >= 0) {
+        close(s->admin_fd);
+        s->admin_fd = -1;
+    }
+}
+
+static void announce(const struct serve *s)
+{
+    char admin[128];
+    listen_name(s->admin_fd, admin, sizeof(admin));
+    for (size_t i = 0; i < s->settings->listen_count; i++) {
+        char api[128];
+        listen_name(s->fds[i], api, sizeof(api));
+        log_info("listening", LOG_TEXT("api", api), LOG_TEXT("admin", admin),
+                 LOG_NUM("workers", s->thread_count),
+                 LOG_NUM("backends", s->settings->catalog.backend_count),
+                 LOG_NUM("models", s->settings->catalog.model_count),
+                 LOG_TEXT("version", FALLTHROUGH_VERSION));
+    }
+}
+
+/* --- threads --- */
+
+/* In the main loop: a worker has ended. */
+static void on_worker_ended(struct post *p, void *arg)
+{
+    struct serve *s = arg;
+    (void)p;
+    s->running--;
+    if (s->running == 0) {
+        loop_stop(s->loop);
+    }
+}
+
+static void thread_main(void *arg)
+{
+    struct worker_thread *t = arg;
+    worker_run(t->worker);
+    loop_post(t->serve->loop, &t->ended);
+}
+
+static void start_workers(struct serve *s)
+{
+    size_t listen_count = s->settings->listen_count;
+    for (size_t i = 0; i < s->thread_count; i++) {
+        struct worker_thread *t = &s->threads[i];
+        t->serve = s;
+        t->ended = (struct post){.run = on_worker_ended, .arg = s};
+        t->worker = worker_new(s->gateway, (uint32_t)i, &s->fds[i * listen_count], listen_count);
+    }
+    for (size_t i = 0; i < s->thread_count; i++) {
+        CHECK(uv_thread_create(&s->threads[i].thread, thread_main, &s->threads[i]) == 0);
+        s->running++;
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct serve *s = handle->data;
+    if (atomic_exchange(&s->gateway->draining, true)) {
+        log_warn("second signal, leaving at once", LOG_NUM("signal", number));
+        _exit(1);
+    }
+    log_info("draining: running answers end, new connections are refused",
+             LOG_NUM("signal", number), LOG_NUM("limit_s", DRAIN_LIMIT_MS / 1000));
+    close_listeners(s);
+    for (size_t i = 0; i < s->thread_count; i++) {
+        worker_drain(s->threads[i].worker, DRAIN_LIMIT_MS);
+    }
+}
+
+static void watch_signal(struct serve *s, uv_signal_t *handle, int number)
+{
+    CHECK(uv_signal_init(loop_uv(s->loop), handle) == 0);
+    handle->data = s;
+    CHECK(uv_signal_start(handle, on_signal, number) == 0);
+}
+
+static void start_control(struct serve *s)
+{
+    struct gateway *g = s->gateway;
+    struct http_limits limits = s->settings->limits;
+    limits.connections = ADMIN_CONNECTIONS;
+    watch_signal(s, &s->on_term, SIGTERM);
+    watch_signal(s, &s->on_int, SIGINT);
+    s->prober = prober_start(g, s->loop);
+    s->admin = admin_api_start(&(struct admin_api_conf){
+        .loop = s->loop,
+        .fd = s->admin_fd,
+        .token = s->settings->admin_token,
+        .limits = limits,
+        .source = {.catalog = &s->settings->catalog,
+                   .board = g->board,
+                   .draining = &g->draining,
+                   .connections = &g->connections,
+                   .started_wall_ms = g->started_wall_ms}});
+}
+
+static void run(struct serve *s)
+{
+    start_workers(s);
+    start_control(s);
+    announce(s);
+    loop_run(s->loop);
+    for (size_t i = 0; i < s->thread_count; i++) {
+        uv_thread_join(&s->threads[i].thread);
+    }
+    admin_api_stop(&s->admin);
+    prober_stop(&s->prober);
+    for (size_t i = 0; i < s->thread_count; i++) {
+        worker_free(&s->threads[i].worker);
+    }
+    log_info("stopped");
+}
+
+static int serve(struct settings *settings)
+{
+    struct serve s = {.settings = settings, .admin_fd = -1, .thread_count = settings->workers};
+    const char *why = "";
+    int code = CMD_FAILED;
+    s.loop = loop_new();
+    s.threads = mem_alloc(sizeof(s.threads[0]) * s.thread_count);
+    enum err e = gateway_new(settings, &s.gateway, &why);
+    if (e != ERR_OK) {
+        fprintf(stderr, "fallthrough: %s\n", why);
+        code = CMD_BAD_CONFIG;
+    } else if (open_listeners(&s, &why) != ERR_OK) {
+        fprintf(stderr, "fallthrough: cannot listen: %s\n", why);
+    } else {
+        run(&s);
+        code = CMD_FINE;
+    }
+    close_listeners(&s);
+    loop_free(&s.loop);
+    gateway_free(&s.gateway);
+    free(s.threads);
+    free(s.fds);
+    return code;
+}
+
+/* --- the command --- */
+
+struct serve_options {
+    const char *config;
+};
+
+static const struct option_row OPTIONS[] = {OPTION_CONFIG(struct serve_options, config)};
+
+const struct command SERVE_COMMAND = {
+    .name = "serve",
+    .summary = "Runs the gateway.",
+    .options = OPTIONS,
+    .option_count = sizeof(OPTIONS) / sizeof(OPTIONS[0]),
+    .run = cmd_serve,
+};
+
+static struct settings *load(const char *path)
+{
+    struct conf_errors errors;
+    struct settings *settings = NULL;
+    conf_errors_init(&errors);
+    enum err e = settings_load(str_from(path), &errors, &settings);
+    conf_errors_print(&errors, stderr);
+    conf_errors_fini(&errors);
+    return e == ERR_OK ? settings : NULL;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    struct serve_options o = {.config = NULL};
+    int first = 0;
+    switch (options_read(&SERVE_COMMAND, argc, argv, &o, &first)) {
+    case OPTIONS_DONE:
+        return CMD_FINE;
+    case OPTIONS_BAD:
+        return CMD_USAGE;
+    case OPTIONS_RUN:
+        break;
+    }
+    struct settings *settings = load(options_config(o.config));
+    if (!settings) {
+        return CMD_BAD_CONFIG;
+    }
+    if (log_open(settings->log_file, settings->log_level, settings->log_format) != ERR_OK) {
+        fprintf(stderr, "fallthrough: cannot open the log file %.*s\n",
+                STR_FMT(settings->log_file));
+        settings_free(&settings);
+        return CMD_BAD_CONFIG;
+    }
+    protect_process();
+    int code = serve(settings);
+    settings_free(&settings);
+    return code;
+}

@@ -1,0 +1,439 @@
+#include "gate/attempt.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+enum { RESPONSE_HEAD_MAX = 65536, TOKENS_TOLD_EVERY = 32, RETRY_AFTER_MAX_S = 3600 };
+
+static void begin_reply(struct attempt *a, const struct attempt_conf *conf)
+{
+    reply_init(&a->reply, a->dialect, conf->request, &a->arena, conf->reply_id,
+               clock_wall_ms() / 1000);
+    a->reply.include_usage = conf->want_usage;
+    buf_init(&a->whole, ATTEMPT_WHOLE_MAX);
+    sse_init(&a->sse, ATTEMPT_EVENT_MAX);
+    ndjson_init(&a->ndjson, ATTEMPT_EVENT_MAX);
+}
+
+static void begin_call(struct attempt *a, const struct attempt_conf *conf)
+{
+    struct gateway *g = a->worker->gateway;
+    uint32_t index = a->backend->index;
+    struct str head = arena_printf(&a->arena, "%.*s%zu\r\n\r\n",
+                                   STR_FMT(g->request_head[index]), a->body.len);
+    board_begin(g->board, index);
+    a->call = http_call_open(a->worker->loop,
+                             &(struct http_call_conf){.upstream = a->worker->upstreams[index],
+                                                      .head = head,
+                                                      .body = &a->body,
+                                                      .connect_due_ms = conf->connect_due_ms,
+                                                      .head_max = RESPONSE_HEAD_MAX,
+                                                      .notify = conf->notify,
+                                                      .owner = conf->owner});
+}
+
+static enum err build_request(struct attempt *a, const struct attempt_conf *conf,
+                              struct bad_request *bad)
+{
+    const struct chat_request *q = conf->request;
+    a->plan = degrade_decide(&a->backend->degrade, q->has_max_tokens, q->max_tokens,
+                             q->has_temperature, q->temperature);
+    return a->dialect->build(q,
+                             &(struct chat_edit){.model = conf->pick.member->model,
+                                                 .set_max_tokens = a->plan.set_max_tokens,
+                                                 .max_tokens = a->plan.max_tokens,
+                                                 .set_temperature = a->plan.set_temperature,
+                                                 .temperature = a->plan.temperature,
+                                                 .stream = a->streams,
+                                                 .want_usage = conf->want_usage},
+                             &a->arena, &a->body, bad);
+}
+
+enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
+                      struct bad_request *bad)
+{
+    struct attempt *a = mem_alloc(sizeof(*a));
+    arena_init(&a->arena);
+    a->worker = conf->worker;
+    a->pick = conf->pick;
+    a->backend = conf->pick.member->backend;
+    a->dialect = gateway_dialect(a->backend);
+    a->streams = conf->streams || a->dialect->always_streams;
+    a->tries = conf->tries;
+    a->started_ms = loop_now_ms(conf->worker->loop);
+    begin_reply(a, conf);
+    rope_init(&a->body);
+    enum err e = build_request(a, conf, bad);
+    if (e != ERR_OK) {
+        attempt_close(&a);
+        return e;
+    }
+    begin_call(a, conf);
+    *out = a;
+    return ERR_OK;
+}
+
+static void tell_tokens(struct attempt *a)
+{
+    board_count_tokens(a->worker->gateway->board, a->backend->index,
+                       a->tokens - a->tokens_told);
+    a->tokens_told = a->tokens;
+}
+
+void attempt_close(struct attempt **a)
+{
+    struct attempt *gone = *a;
+    *a = NULL;
+    if (!gone) {
+        return;
+    }
+    if (gone->call) {
+        http_call_close(&gone->call);
+        board_end(gone->worker->gateway->board, gone->backend->index);
+        tell_tokens(gone);
+    }
+    reply_fini(&gone->reply);
+    buf_fini(&gone->whole);
+    sse_fini(&gone->sse);
+    ndjson_fini(&gone->ndjson);
+    arena_fini(&gone->arena);
+    free(gone);
+}
+
+static enum attempt_yield fail(struct attempt *a, enum failure f)
+{
+    a->failure = f;
+    return YIELD_FAILED;
+}
+
+static enum failure failure_of_call(enum err e)
+{
+    switch (e) {
+    case ERR_REFUSED:
+        return FAILURE_connect_refused;
+    case ERR_TIMEOUT:
+        return FAILURE_connect_timeout;
+    case ERR_UNREACHABLE:
+        return FAILURE_unreachable;
+    case ERR_DNS:
+        return FAILURE_dns_failed;
+    case ERR_TLS:
+        return FAILURE_tls_failed;
+    case ERR_NO_FDS:
+        return FAILURE_no_fds;
+    case ERR_CLOSED:
+        return FAILURE_closed;
+    case ERR_TRUNCATED:
+        return FAILURE_truncated;
+    case ERR_OK:
+    case ERR_AGAIN:
+    case ERR_EOF:
+    case ERR_SYNTAX:
+    case ERR_UTF8:
+    case ERR_TOO_LARGE:
+    case ERR_TOO_DEEP:
+    case ERR_DUPLICATE:
+    case ERR_NOT_FOUND:
+    case ERR_TYPE:
+    case ERR_RANGE:
+    case ERR_UNSUPPORTED:
+        return FAILURE_bad_response;
+    case ERR_RESET:
+    case ERR_BUSY:
+    case ERR_IO:
+    case ERR_COUNT:
+        return FAILURE_reset;
+    }
+    return FAILURE_reset;
+}
+
+static struct str header_of(const struct attempt *a, const char *name)
+{
+    return http_find(a->head->header, a->head->header_count, name);
+}
+
+/* Delay in whole seconds or `retry-after-ms` (OpenAI); a date is not understood and counts as none. */
+static uint32_t read_retry_after_ms(const struct attempt *a)
+{
+    uint64_t value = 0;
+    if (str_to_u64(header_of(a, "retry-after-ms"), RETRY_AFTER_MAX_S * 1000U, &value) ==
+        ERR_OK) {
+        return (uint32_t)value;
+    }
+    if (str_to_u64(header_of(a, "retry-after"), RETRY_AFTER_MAX_S, &value) == ERR_OK) {
+        return (uint32_t)value * 1000U;
+    }
+    return 0;
+}
+
+static bool is_media_type(struct str content_type, const char *type)
+{
+    struct str rest = content_type;
+    return str_eq_nocase(str_trim(str_cut(&rest, ';')), str_from(type));
+}
+
+static enum reply_shape shape_of_answer(const struct attempt *a)
+{
+    struct str type = header_of(a, "content-type");
+    struct str coding = header_of(a, "content-encoding");
+    if (coding.len > 0 && !str_eq_nocase(coding, STR("identity"))) {
+        return SHAPE_UNKNOWN;
+    }
+    if (a->dialect->framing == REPLY_NDJSON) {
+        bool is_lines = type.len == 0 || is_media_type(type, "application/x-ndjson") ||
+                        is_media_type(type, "application/json");
+        return is_lines ? SHAPE_EVENTS : SHAPE_UNKNOWN;
+    }
+    if (is_media_type(type, "text/event-stream")) {
+        return SHAPE_EVENTS;
+    }
+    if (is_media_type(type, "application/json")) {
+        return SHAPE_WHOLE;
+    }
+    if (type.len == 0) {
+        return a->streams ? SHAPE_EVENTS : SHAPE_WHOLE;
+    }
+    return SHAPE_UNKNOWN;
+}
+
+/* YIELD_EVENT here means: the head is there, go on with the body. */
+static enum attempt_yield read_head(struct attempt *a)
+{
+    enum err e = http_call_head(a->call, &a->head);
+    if (a->connected_ms == 0 && http_call_is_connected(a->call)) {
+        a->connected_ms = loop_now_ms(a->worker->loop);
+    }
+    if (e == ERR_AGAIN) {
+        return YIELD_AGAIN;
+    }
+    if (e != ERR_OK) {
+        return fail(a, failure_of_call(e));
+    }
+    a->status = a->head->status;
+    a->failure = failure_of_status(a->status);
+    if (a->failure != FAILURE_ok) {
+        a->retry_after_ms = read_retry_after_ms(a);
+        a->shape = SHAPE_ERROR;
+        return YIELD_EVENT;
+    }
+    a->shape = shape_of_answer(a);
+    return a->shape == SHAPE_UNKNOWN ? fail(a, FAILURE_not_json) : YIELD_EVENT;
+}
+
+/* The body of an error is read for its text, up to a limit and only as far as it comes. */
+static enum attempt_yield read_error(struct attempt *a)
+{
+    struct str piece;
+    enum err e = http_call_body(a->call, &piece);
+    while (e == ERR_OK && buf_len(&a->whole) + piece.len <= ATTEMPT_ERROR_MAX) {
+        enum err kept = buf_append(&a->whole, piece);
+        CHECK(kept == ERR_OK);
+        e = http_call_body(a->call, &piece);
+    }
+    if (e == ERR_AGAIN) {
+        return YIELD_AGAIN;
+    }
+    struct str body = buf_str(&a->whole);
+    if (a->failure == FAILURE_http_503 && str_has(body, STR("Loading model"))) {
+        a->failure = FAILURE_loading;
+    }
+    a->dialect->read_error(body, &a->arena, &a->error);
+    return YIELD_FAILED;
+}
+
+static bool is_client_status(int status)
+{
+    return status != 0 && failure_of_status(status) == FAILURE_client_error;
+}
+
+/* An error object where an answer should be: whose fault is in its code, where it has one. */
+static enum attempt_yield fail_by_error(struct attempt *a, enum failure f)
+{
+    if (is_client_status(a->error.status) && a->first_content_ms == 0) {
+        a->status = a->error.status;
+        return fail(a, FAILURE_client_error);
+    }
+    return fail(a, f);
+}
+
+static void note_content(struct attempt *a)
+{
+    uint64_t now_ms = loop_now_ms(a->worker->loop);
+    if (a->first_content_ms == 0) {
+        a->first_content_ms = now_ms;
+        board_count_first_token(a->worker->gateway->board, a->backend->index,
+                                now_ms - a->started_ms);
+    }
+    a->progress_ms = now_ms;
+    a->tokens++;
+    if (a->tokens - a->tokens_told >= TOKENS_TOLD_EVERY) {
+        tell_tokens(a);
+    }
+}
+
+static enum attempt_yield judge_whole(struct attempt *a)
+{
+    struct str body = buf_str(&a->whole);
+    if (body.len == 0) {
+        return fail(a, FAILURE_empty_body);
+    }
+    switch (reply_read_whole(&a->reply, body, &a->error)) {
+    case WHOLE_ANSWER:
+        note_content(a);
+        a->tokens += a->reply.completion_tokens > 0 ? a->reply.completion_tokens - 1 : 0;
+        a->finished = true;
+        return YIELD_WHOLE;
+    case WHOLE_ERROR:
+        return fail_by_error(a, FAILURE_error_in_body);
+    case WHOLE_ABORTED:
+        return fail(a, FAILURE_aborted);
+    case WHOLE_NOT_JSON:
+        return fail(a, FAILURE_not_json);
+    case WHOLE_WRONG:
+        break;
+    }
+    return fail(a, FAILURE_no_finish);
+}
+
+static enum attempt_yield read_whole(struct attempt *a)
+{
+    struct str piece;
+    enum err e = http_call_body(a->call, &piece);
+    while (e == ERR_OK) {
+        if (buf_append(&a->whole, piece) != ERR_OK) {
+            return fail(a, FAILURE_too_large);
+        }
+        e = http_call_body(a->call, &piece);
+    }
+    if (e == ERR_AGAIN) {
+        return YIELD_AGAIN;
+    }
+    return e == ERR_EOF ? judge_whole(a) : fail(a, failure_of_call(e));
+}
+
+static enum attempt_yield understand(struct attempt *a, struct str payload)
+{
+    struct reply_event *ev = &a->event;
+    if (reply_read_event(&a->reply, payload, ev) != ERR_OK) {
+        return fail(a, FAILURE_not_json);
+    }
+    if (ev->is_error) {
+        a->error = ev->error;
+        return fail_by_error(a, FAILURE_error_in_stream);
+    }
+    if (ev->is_abort) {
+        return fail(a, FAILURE_aborted);
+    }
+    if (ev->has_content) {
+        note_content(a);
+    }
+    a->finished = a->finished || ev->all_finished;
+    if (ev->is_done && !a->finished) {
+        return fail(a, a->first_content_ms ? FAILURE_no_finish : FAILURE_empty_body);
+    }
+    return YIELD_EVENT;
+}
+
+/* The next payload in the current piece: ERR_OK, ERR_AGAIN when it is used up, ERR_TOO_LARGE. */
+static enum err pull_payload(struct attempt *a, struct str *payload)
+{
+    struct sse_event ev;
+    a->raw = STR_NONE;
+    if (a->dialect->framing == REPLY_NDJSON) {
+        return ndjson_next(&a->ndjson, &a->in, payload);
+    }
+    enum err e = sse_next(&a->sse, &a->in, &ev);
+    while (e == ERR_OK && ev.kind == SSE_COMMENT) {
+        e = sse_next(&a->sse, &a->in, &ev);
+    }
+    if (e == ERR_OK) {
+        *payload = ev.data;
+        a->raw = ev.raw;
+    }
+    return e;
+}
+
+static enum err keep_rest(struct attempt *a)
+{
+    return a->dialect->framing == REPLY_NDJSON ? ndjson_keep(&a->ndjson, &a->in)
+                                               : sse_keep(&a->sse, &a->in);
+}
+
+/* The body is over, by its framing (ERR_EOF) or broken. What was finished stays finished. */
+static enum attempt_yield end_of_events(struct attempt *a, enum err e)
+{
+    struct str line;
+    if (a->finished) {
+        return YIELD_END;
+    }
+    if (e != ERR_EOF) {
+        return fail(a, failure_of_call(e));
+    }
+    if (a->dialect->framing == REPLY_NDJSON && ndjson_last(&a->ndjson, &line) == ERR_OK) {
+        return understand(a, line);
+    }
+    return fail(a, a->first_content_ms ? FAILURE_no_finish : FAILURE_empty_body);
+}
+
+static enum attempt_yield read_events(struct attempt *a)
+{
+    struct str payload;
+    if (!a->has_piece) {
+        enum err e = http_call_body(a->call, &a->in);
+        if (e == ERR_AGAIN) {
+            return YIELD_AGAIN;
+        }
+        if (e != ERR_OK) {
+            return end_of_events(a, e);
+        }
+        a->has_piece = true;
+    }
+    enum err e = pull_payload(a, &payload);
+    if (e == ERR_OK) {
+        return understand(a, payload);
+    }
+    return e == ERR_AGAIN ? YIELD_FLUSH : fail(a, FAILURE_too_large);
+}
+
+enum attempt_yield attempt_next(struct attempt *a)
+{
+    if (a->flushing) {
+        a->flushing = false;
+        a->has_piece = false;
+        if (keep_rest(a) != ERR_OK) {
+            return fail(a, FAILURE_too_large);
+        }
+    }
+    if (a->shape == SHAPE_UNKNOWN) {
+        enum attempt_yield y = read_head(a);
+        if (y != YIELD_EVENT) {
+            return y;
+        }
+    }
+    if (a->shape == SHAPE_ERROR) {
+        return read_error(a);
+    }
+    if (a->shape == SHAPE_WHOLE) {
+        return read_whole(a);
+    }
+    enum attempt_yield y = read_events(a);
+    a->flushing = y == YIELD_FLUSH;
+    return y;
+}
+
+void attempt_pause(struct attempt *a)
+{
+    http_call_pause(a->call);
+}
+
+void attempt_resume(struct attempt *a)
+{
+    http_call_resume(a->call);
+}
+
+bool attempt_is_sent(const struct attempt *a)
+{
+    return http_call_is_sent(a->call);
+}

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "gate/worker.h"
+#include "llm/chat_request.h"
+#include "llm/dialect.h"
+#include "net/http_call.h"
+#include "tiers/degrade.h"
+#include "tiers/picker.h"
+#include "tiers/verdict.h"
+#include "wire/ndjson.h"
+#include "wire/sse.h"
+
+/*
+ * One try of an exchange at one backend: the request in that backend's words, the call, and its reply
+ * understood piece by piece. It judges what it sees (a `failure`) but decides nothing. Closing it
+ * cancels the request at the backend.
+ */
+
+enum { ATTEMPT_EVENT_MAX = 1 << 20, ATTEMPT_WHOLE_MAX = 32 << 20, ATTEMPT_ERROR_MAX = 64 << 10 };
+
+enum attempt_yield {
+    YIELD_AGAIN,  /* nothing more now */
+    YIELD_EVENT,  /* `event` holds the next one; `raw` its bytes when it may go out as it came */
+    YIELD_FLUSH,  /* what earlier events point to is about to go: send it first */
+    YIELD_WHOLE,  /* a complete plain answer is in `whole`, judged and well */
+    YIELD_END,    /* a stream of events has ended (by its framing) */
+    YIELD_FAILED  /* `failure` says why */
+};
+
+enum reply_shape { SHAPE_UNKNOWN, SHAPE_EVENTS, SHAPE_WHOLE, SHAPE_ERROR };
+
+struct attempt {
+    struct worker *worker;
+    struct pick pick;
+    const struct backend *backend;
+    const struct dialect *dialect;
+    struct degrade_plan plan;
+    bool streams; /* a stream was asked for */
+    uint32_t tries; /* at this backend, this one included */
+
+    uint64_t started_ms;
+    uint64_t connected_ms;    /* 0: dialing */
+    uint64_t first_content_ms; /* 0: none yet */
+    uint64_t progress_ms;     /* when content last came */
+    uint64_t tokens;          /* pieces of content */
+
+    struct reply_event event;
+    struct str raw;
+    struct buf whole; /* plain answer, or error body */
+    int status;
+    enum failure failure;
+    uint32_t retry_after_ms;
+    bool finished; /* every choice has its finish_reason */
+    struct upstream_error error; /* of client errors and error objects */
+
+    /* private: */
+    struct arena arena; /* everything that is thrown away with the attempt */
+    struct rope body;
+    struct http_call *call;
+    const struct http_response *head;
+    struct reply reply;
+    enum reply_shape shape;
+    struct str in; /* rest of the current piece of the body */
+    bool has_piece;
+    bool flushing; /* the piece is used up and its rest must be kept */
+    struct sse_decoder sse;
+    struct ndjson_decoder ndjson;
+    uint64_t tokens_told; /* to the board */
+};
+
+struct attempt_conf {
+    struct worker *worker;
+    struct pick pick;
+    const struct chat_request *request;
+    bool streams;
+    bool want_usage;
+    uint32_t tries;
+    struct str reply_id; /* for dialects that must name the answer */
+    uint64_t connect_due_ms;
+    void (*notify)(void *owner);
+    void *owner;
+};
+
+/* Translates the request and opens the call. ERR_UNSUPPORTED: this backend cannot express the request; *bad
+ * says what. */
+NODISCARD enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
+                                struct bad_request *bad);
+
+/* Moves on and says what there is. After YIELD_END, YIELD_WHOLE or YIELD_FAILED: close. */
+enum attempt_yield attempt_next(struct attempt *a);
+
+/* Stops and resumes reading from the backend (back-pressure). */
+void attempt_pause(struct attempt *a);
+void attempt_resume(struct attempt *a);
+
+/* Whether the request has gone out as a whole. */
+bool attempt_is_sent(const struct attempt *a);
+
+/* Cancels what still runs, tells the board its figures, frees. */
+void attempt_close(struct attempt **a);

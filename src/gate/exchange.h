@@ -1,0 +1,99 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "gate/attempt.h"
+#include "gate/worker.h"
+#include "llm/assembly.h"
+#include "llm/chat_request.h"
+#include "llm/client_reply.h"
+#include "net/http_server.h"
+#include "tiers/picker.h"
+
+/*
+ * One client request and its whole answer, over however many attempts. The exchange outlives its attempts:
+ * the client's request is the durable object, each try at a backend is disposable.
+ *
+ *             ┌───────────── elsewhere ◀──────────────┐
+ *             ▼                                       │
+ *   start → pick → await ─── first content ──▶ relay  │ (before commit)
+ *             ▲      │  └──── whole answer ──▶ finish │
+ *             │      ├──── failed ────────────────────┤
+ *           backoff ◀┘ (same backend)                 └──▶ fail
+ *
+ * Callbacks only set wake bits and ready the exchange; exchange_run, once a turn, moves it. Steps
+ * return the next step; exchange_run is the only place that changes `step`. Belongs to its worker's thread.
+ */
+
+enum wake {
+    WAKE_START = 1,
+    WAKE_UPSTREAM = 2, /* the call has something */
+    WAKE_CLIENT = 4,   /* what was queued for the client has gone out */
+    WAKE_GONE = 8,     /* the client left */
+    WAKE_TIMER = 16
+};
+
+struct exchange;
+
+struct step {
+    const char *name;
+    const struct step *(*run)(struct exchange *x); /* the next step; NULL: wait here */
+};
+
+struct exchange {
+    struct worker *worker;    /* borrowed */
+    struct http_conn *client; /* borrowed; NULL once the answer is finished or the client left */
+    const struct step *step;
+    unsigned wake;
+    uint64_t serial; /* for logs */
+    struct str request_id;
+    struct str reply_id; /* of answers whose backend gives none */
+    struct chat_request request;
+    const struct model *model;
+    uint64_t started_ms;
+    uint64_t due_ms; /* of the whole exchange */
+
+    struct tried tried;
+    struct attempt *attempt; /* the current one, or NULL */
+    uint32_t attempts;
+    uint64_t share_due_ms; /* how long the current attempt may wait for its first content */
+    bool long_plain;       /* it may be silent that long: nothing is streamed */
+    const struct backend *retry; /* the same backend again, after the back-off */
+    struct pick retry_pick;
+    uint32_t retry_tries;     /* tries so far at that backend */
+    uint64_t backoff_until_ms;
+    bool drew_500;            /* this request's 500s blame nobody else */
+    const struct backend *broke_at; /* connection broke there after the request was sent */
+    uint32_t deaths;          /* backends that died with this request in flight */
+    bool any_failed;          /* some attempt was made and failed */
+    struct bad_request unmappable; /* last reason why a backend could not take it; status 0: none */
+    struct buf trail;         /* "gpu1:reset,gpu2:ok" */
+
+    bool head_sent;   /* the status line has gone out (perhaps only for a keep-alive comment) */
+    bool is_committed; /* content has gone out */
+    uint64_t sent_ms; /* when something was last sent to the client */
+    struct buf held;  /* events before the first content, in client form */
+    struct assembly *assembly; /* non-streaming client, streaming backend */
+    struct client_error error; /* what the step `fail` says */
+    struct str error_body;     /* a backend's own error body to pass through, or empty */
+    uint64_t finish_by_ms;     /* all is said: how long the backend's own end is awaited */
+
+    /* private: */
+    struct arena arena;
+    struct list_node node; /* in worker->exchanges */
+    struct task task;
+    struct timer timer;
+};
+
+/* Begins an exchange for a complete request whose body is a chat completion. The exchange frees
+ * itself when it has ended. */
+void exchange_start(struct worker *w, struct http_conn *client);
+
+/* Records a reason and readies the exchange. */
+void exchange_wake(struct exchange *x, unsigned reasons);
+
+/* Ends all exchanges of a worker whose loop no longer runs. */
+void exchange_end_all(struct worker *w);

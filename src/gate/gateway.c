@@ -1,0 +1,113 @@
+#include "gate/gateway.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "llm/dialect.h"
+#include "net/tls.h"
+
+const struct dialect *gateway_dialect(const struct backend *b)
+{
+    return dialect_find(str_from(backend_type_name(b->type)));
+}
+
+static void make_request_head(struct gateway *g, const struct backend *b)
+{
+    struct buf head;
+    buf_init(&head, 65536);
+    enum err e = buf_printf(&head, "POST %.*s%s HTTP/1.1\r\nHost: %.*s\r\n", STR_FMT(b->path),
+                            gateway_dialect(b)->chat_path, STR_FMT(b->host_header));
+    e = e ? e : buf_append(&head, STR("User-Agent: fallthrough/" FALLTHROUGH_VERSION "\r\n"));
+    e = e ? e : http_put_header(&head, "Content-Type", STR("application/json"));
+    e = e ? e : http_put_header(&head, "Accept", STR("application/json, text/event-stream"));
+    if (b->api_key.len > 0) {
+        e = e ? e
+              : buf_printf(&head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
+    }
+    for (size_t i = 0; i < b->header_count; i++) {
+        e = e ? e
+              : buf_printf(&head, "%.*s: %.*s\r\n", STR_FMT(b->headers[i].name),
+                           STR_FMT(b->headers[i].value));
+    }
+    e = e ? e : buf_append(&head, STR("Content-Length: "));
+    CHECK(e == ERR_OK); /* settings bound every part */
+    g->request_head[b->index] = arena_dup(&g->arena, buf_str(&head));
+    buf_fini(&head);
+}
+
+static enum err load_tls(struct gateway *g, const char **why)
+{
+    const struct settings *s = g->settings;
+    enum err e = ERR_OK;
+    if (s->tls_cert.len > 0) {
+        e = tls_server_new(s->tls_cert, s->tls_key, &g->listen_tls, why);
+    }
+    for (size_t i = 0; i < s->catalog.backend_count && e == ERR_OK; i++) {
+        const struct backend *b = &s->catalog.backends[i];
+        if (b->tls) {
+            e = tls_client_new(b->tls_ca, b->tls_cert, b->tls_key, &g->backend_tls[i], why);
+        }
+    }
+    return e;
+}
+
+static void no_prober(void *arg)
+{
+    (void)arg;
+}
+
+enum err gateway_new(const struct settings *s, struct gateway **out, const char **why)
+{
+    struct gateway *g = mem_alloc(sizeof(*g));
+    size_t count = s->catalog.backend_count;
+    g->settings = s;
+    g->started_wall_ms = clock_wall_ms();
+    g->wake_prober = no_prober;
+    arena_init(&g->arena);
+    g->board = board_new(&s->catalog, clock_mono_ms());
+    g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
+    g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
+    for (size_t i = 0; i < count; i++) {
+        make_request_head(g, &s->catalog.backends[i]);
+    }
+    enum err e = load_tls(g, why);
+    if (e != ERR_OK) {
+        gateway_free(&g);
+        return e;
+    }
+    *out = g;
+    return ERR_OK;
+}
+
+void gateway_free(struct gateway **g)
+{
+    struct gateway *gone = *g;
+    *g = NULL;
+    if (!gone) {
+        return;
+    }
+    for (size_t i = 0; i < gone->settings->catalog.backend_count; i++) {
+        SSL_CTX_free(gone->backend_tls[i]);
+    }
+    SSL_CTX_free(gone->listen_tls);
+    board_free(&gone->board);
+    arena_fini(&gone->arena);
+    free(gone);
+}
+
+void gateway_note_change(struct gateway *g, const struct backend *b,
+                         const struct board_change *change)
+{
+    if (change->state_changed) {
+        char why[96];
+        cause_text(change->cause, why, sizeof(why));
+        LOG_AT(change->to == STATE_DOWN ? LOG_WARN : LOG_INFO, "backend changed state",
+               LOG_STR("backend", b->name), LOG_TEXT("from", state_name(change->from)),
+               LOG_TEXT("to", state_name(change->to)), LOG_TEXT("reason", why), LOG_DONE);
+    }
+    if (change->probe_now || change->state_changed) {
+        g->wake_prober(g->wake_arg);
+    }
+}

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <openssl/ssl.h>
+
+#include "base/err.h"
+#include "gate/settings.h"
+#include "llm/dialect.h"
+#include "net/loop.h"
+#include "tiers/board.h"
+
+/*
+ * What all threads of one gateway share: the settings, the board, TLS settings, and the way to wake
+ * the prober. Made before the threads start, freed after they have ended; everything in it is
+ * either immutable or atomic.
+ */
+
+struct gateway {
+    const struct settings *settings; /* borrowed: outlives the gateway */
+    struct board *board;
+    SSL_CTX *listen_tls;    /* NULL: plain */
+    SSL_CTX **backend_tls;  /* one a backend, NULL: plain */
+    struct str *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
+    uint64_t started_wall_ms;
+    _Atomic uint32_t connections; /* open on the API port, all workers */
+    _Atomic uint64_t exchange_serial;
+    _Atomic bool draining;
+    void (*wake_prober)(void *arg); /* any thread may call; set before the workers start */
+    void *wake_arg;
+
+    /* private: */
+    struct arena arena;
+};
+
+/* Loads certificates and prepares what each backend needs. On error *why says what failed (valid until the
+ * next call of this function). */
+NODISCARD enum err gateway_new(const struct settings *s, struct gateway **out,
+                               const char **why);
+void gateway_free(struct gateway **g);
+
+/* How a backend of this type is spoken to; never NULL. */
+const struct dialect *gateway_dialect(const struct backend *b);
+
+/* Logs a change of state and wakes the prober where the change asks for it. Any thread. */
+void gateway_note_change(struct gateway *g, const struct backend *b,
+                         const struct board_change *change);

@@ -1,0 +1,226 @@
+#include "gate/routes.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "gate/answer.h"
+#include "gate/exchange.h"
+#include "gate/worker.h"
+#include "llm/client_reply.h"
+#include "wire/json.h"
+
+struct route {
+    const char *method;
+    const char *path; /* exact, or a prefix when it ends in '/' */
+    bool is_open;     /* needs no key */
+    void (*serve)(struct worker *w, struct http_conn *c);
+};
+
+static void reply_json(struct http_conn *c, int status, struct str extra, struct str body)
+{
+    http_reply_whole(c,
+                     &(struct http_reply){.status = status,
+                                          .content_type = STR("application/json"),
+                                          .extra = extra},
+                     body);
+}
+
+static void serve_health(struct worker *w, struct http_conn *c)
+{
+    const struct catalog *catalog = &w->gateway->settings->catalog;
+    uint64_t now_ms = loop_now_ms(w->loop);
+    for (size_t i = 0; i < catalog->model_count; i++) {
+        if (pick_can_serve(&catalog->models[i], w->gateway->board, now_ms)) {
+            reply_json(c, 200, STR_NONE, STR("{\"status\":\"ok\"}"));
+            return;
+        }
+    }
+    reply_json(c, 503, STR_NONE, STR("{\"status\":\"down\"}"));
+}
+
+static void serve_ready(struct worker *w, struct http_conn *c)
+{
+    if (w->gateway->draining) {
+        reply_json(c, 503, STR_NONE, STR("{\"status\":\"draining\"}"));
+        return;
+    }
+    serve_health(w, c);
+}
+
+static struct str model_object(struct worker *w, struct str name, struct arena *a)
+{
+    return arena_printf(
+        a, "{\"id\":%.*s,\"object\":\"model\",\"created\":%llu,\"owned_by\":\"fallthrough\"}",
+        STR_FMT(json_quote(a, name)),
+        (unsigned long long)(w->gateway->started_wall_ms / 1000));
+}
+
+static void serve_models(struct worker *w, struct http_conn *c)
+{
+    const struct catalog *catalog = &w->gateway->settings->catalog;
+    struct arena a;
+    struct buf body;
+    arena_init(&a);
+    buf_init(&body, 16 << 20);
+    enum err e = buf_append(&body, STR("{\"object\":\"list\",\"data\":["));
+    for (size_t i = 0; i < catalog->model_count; i++) {
+        const struct model *m = &catalog->models[i];
+        e = e ? e
+              : buf_printf(&body, "%s%.*s", i > 0 ? "," : "", STR_FMT(model_object(w, m->name, &a)));
+        for (size_t j = 0; j < m->alias_count; j++) {
+            e = e ? e : buf_printf(&body, ",%.*s", STR_FMT(model_object(w, m->aliases[j], &a)));
+        }
+    }
+    e = e ? e : buf_append(&body, STR("]}"));
+    CHECK(e == ERR_OK); /* settings bound names and their number */
+    reply_json(c, 200, STR_NONE, buf_str(&body));
+    buf_fini(&body);
+    arena_fini(&a);
+}
+
+static void refuse_unknown_model(struct http_conn *c, struct str name)
+{
+    struct arena a;
+    arena_init(&a);
+    answer_refuse(c,
+           &(struct client_error){.status = 404,
+                                  .type = "invalid_request_error",
+                                  .code = "model_not_found",
+                                  .param = STR("model"),
+                                  .message = arena_printf(&a, "The model '%.*s' does not exist.",
+                                                          STR_FMT(name))},
+           STR_NONE, false);
+    arena_fini(&a);
+}
+
+static void serve_model(struct worker *w, struct http_conn *c)
+{
+    const struct catalog *catalog = &w->gateway->settings->catalog;
+    struct str name = str_from_at(http_conn_request(c)->path, sizeof("/v1/models/") - 1);
+    const struct model *m = catalog_find_model(catalog, name);
+    if (!m) {
+        refuse_unknown_model(c, name);
+        return;
+    }
+    struct arena a;
+    arena_init(&a);
+    reply_json(c, 200, STR_NONE, model_object(w, name, &a));
+    arena_fini(&a);
+}
+
+static const struct route routes[] = {
+    {"POST", "/v1/chat/completions", false, exchange_start},
+    {"GET", "/v1/models", false, serve_models},
+    {"GET", "/v1/models/", false, serve_model},
+    {"GET", "/health", true, serve_health},
+    {"GET", "/ready", true, serve_ready},
+};
+
+static bool path_matches(const struct route *r, struct str path)
+{
+    struct str own = str_from(r->path);
+    bool is_prefix = own.len > 1 && own.ptr[own.len - 1] == '/';
+    return is_prefix ? path.len > own.len && str_starts(path, own) : str_eq(path, own);
+}
+
+static bool method_matches(const struct route *r, struct str method)
+{
+    struct str own = str_from(r->method);
+    return str_eq(method, own) || (str_eq(method, STR("HEAD")) && str_eq(own, STR("GET")));
+}
+
+/* The route, or NULL with the error to give. */
+static const struct route *find_route(const struct http_request *q, struct client_error *e,
+                                      const char **allow)
+{
+    const struct route *near = NULL;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (path_matches(&routes[i], q->path)) {
+            near = &routes[i];
+            if (method_matches(&routes[i], q->method)) {
+                return &routes[i];
+            }
+        }
+    }
+    *e = (struct client_error){.status = near ? 405 : 404,
+                               .type = "invalid_request_error",
+                               .code = near ? "method_not_allowed" : "not_found",
+                               .message = near ? STR("Method not allowed for this path.")
+                                               : STR("No such path on this gateway.")};
+    *allow = near ? near->method : NULL;
+    return NULL;
+}
+
+/* The key of `Authorization: Bearer …` or `x-api-key` (what Anthropic clients send). */
+static struct str offered_key(const struct http_request *q)
+{
+    struct str bearer = http_find(q->header, q->header_count, "authorization");
+    if (str_starts_nocase(bearer, STR("bearer "))) {
+        return str_trim(str_from_at(bearer, sizeof("bearer ") - 1));
+    }
+    return http_find(q->header, q->header_count, "x-api-key");
+}
+
+/* Every key is compared, so that the time does not tell which one was near. */
+static bool may_enter(const struct settings *s, const struct http_request *q)
+{
+    struct str key = offered_key(q);
+    bool found = s->key_count == 0;
+    for (size_t i = 0; i < s->key_count; i++) {
+        found = str_eq_secret(s->keys[i].key, key) || found;
+    }
+    return found;
+}
+
+static void on_head(void *owner, struct http_conn *c)
+{
+    struct worker *w = owner;
+    const struct http_request *q = http_conn_request(c);
+    struct client_error e;
+    const char *allow = NULL;
+    const struct route *r = find_route(q, &e, &allow);
+    if (r && (r->is_open || may_enter(w->gateway->settings, q))) {
+        return;
+    }
+    if (r) {
+        e = (struct client_error){.status = 401,
+                                  .type = "invalid_request_error",
+                                  .code = "invalid_api_key",
+                                  .message = STR("Missing or wrong API key.")};
+        answer_refuse(c, &e, STR("WWW-Authenticate: Bearer\r\n"), false);
+        return;
+    }
+    struct arena a;
+    arena_init(&a);
+    answer_refuse(c, &e, allow ? arena_printf(&a, "Allow: %s\r\n", allow) : STR_NONE, false);
+    arena_fini(&a);
+}
+
+static void on_request(void *owner, struct http_conn *c)
+{
+    struct client_error e;
+    const char *allow = NULL;
+    const struct route *r = find_route(http_conn_request(c), &e, &allow);
+    CHECK(r != NULL); /* on_head has refused the others */
+    r->serve(owner, c);
+}
+
+static void on_fault(void *owner, struct http_conn *c, int status, const char *code,
+                     const char *why)
+{
+    (void)owner;
+    log_debug("request refused", LOG_TEXT("peer", http_conn_peer(c)), LOG_NUM("status", status),
+              LOG_TEXT("reason", why));
+    answer_refuse(c,
+           &(struct client_error){.status = status,
+                                  .type = status >= 500 ? "service_unavailable"
+                                                        : "invalid_request_error",
+                                  .code = code,
+                                  .message = str_from(why)},
+           status == 503 ? STR("Retry-After: 1\r\n") : STR_NONE, true);
+}
+
+struct http_handler routes_handler(struct worker *w)
+{
+    return (struct http_handler){
+        .owner = w, .on_head = on_head, .on_request = on_request, .on_fault = on_fault};
+}

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/conf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/http_server.h"
+#include "tiers/catalog.h"
+#include "wire/url.h"
+
+/*
+ * The configuration file as one immutable value (design section 3). Made by settings_load, passed down,
+ * shared by all threads; no configuration globals. Secrets in it are never printed.
+ */
+
+enum annotate { ANNOTATE_BODY, ANNOTATE_HEADERS, ANNOTATE_OFF };
+
+/* Whether non-streaming requests are streamed towards the backend. */
+enum upstream_mode {
+    UPSTREAM_AUTO,   /* where the answer may be long: no max_tokens, or more than 64 */
+    UPSTREAM_ALWAYS,
+    UPSTREAM_NEVER
+};
+
+struct client_key {
+    struct str name; /* for logs */
+    struct str key;  /* secret */
+};
+
+struct settings {
+    struct catalog catalog;
+    const struct address *listen;
+    size_t listen_count;
+    struct address admin;
+    struct str admin_token; /* secret; empty: none (loopback only) */
+    uint32_t workers; /* >= 1; auto is resolved to the number of usable cores */
+    struct http_limits limits;
+    enum annotate annotate;
+    enum upstream_mode upstream; /* streams.upstream */
+    uint32_t keep_alive_ms;      /* streams.keep_alive: comment on a long wait; 0: never */
+    const struct client_key *keys;
+    size_t key_count; /* 0: open (loopback only) */
+    struct str tls_cert, tls_key; /* PEM files of the API port; empty: plain */
+    enum log_level log_level;
+    enum log_format log_format;
+    struct str log_file; /* "stderr" or a path */
+
+    /* private: */
+    struct arena arena;
+};
+
+/*
+ * Reads `path`. On success *out is new (free with settings_free) and *errors may hold warnings only; otherwise
+ * NULL and every mistake is in *errors, each with line and column. Looks up ${NAME} in the
+ * environment and {file: PATH} on disk; opens nothing else.
+ */
+NODISCARD enum err settings_load(struct str path, struct conf_errors *errors,
+                                 struct settings **out);
+void settings_free(struct settings **s);

@@ -1,0 +1,253 @@
+#include "base/conf_value.h"
+#include "gate/settings_private.h"
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+enum { FALLBACK_TOKENS = 200, SMALL_TOKENS = 400, TOKENS_MAX = 1000 * 1000 * 1000 };
+
+static const struct conf_row HEALTH_ROWS[] = {
+    {.name = "interval",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct health_policy, interval_ms),
+     .min = 100,
+     .max = HOUR,
+     .fallback = "10s",
+     .help = "time between two probes"},
+    {.name = "timeout",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct health_policy, timeout_ms),
+     .min = 10,
+     .max = 10 * MINUTE,
+     .fallback = "5s",
+     .help = "a probe without an answer for so long has failed"},
+    {.name = "degraded_after",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct health_policy, degraded_after_ms),
+     .min = 1,
+     .max = 10 * MINUTE,
+     .fallback = "2s",
+     .help = "a good answer that took longer means DEGRADED"},
+    {.name = "down_after",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct health_policy, down_after),
+     .min = 1,
+     .max = 100,
+     .fallback = "3",
+     .help = "probes in a row without an answer that mean DOWN"},
+    {.name = "up_after",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct health_policy, up_after),
+     .min = 1,
+     .max = 100,
+     .fallback = "2",
+     .help = "good probes in a row before DOWN is left"},
+};
+const struct conf_table HEALTH_TABLE = {.what = "'health'", CONF_ROWS(HEALTH_ROWS)};
+
+static const struct conf_row DEADLINE_ROWS[] = {
+    {.name = "connect",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct deadlines, connect_ms),
+     .min = 1,
+     .max = 10 * MINUTE,
+     .fallback = "1s",
+     .help = "to connect, with name look-up and TLS"},
+    {.name = "first_token",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct deadlines, first_token_ms),
+     .min = 1,
+     .max = DAY,
+     .fallback = "10s",
+     .help = "from sending to the first content"},
+    {.name = "first_token_per_1k",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct deadlines, first_token_per_1k_ms),
+     .min = 0,
+     .max = HOUR,
+     .fallback = "500ms",
+     .help = "added to first_token for each 1,000 tokens of prompt"},
+    {.name = "stall",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct deadlines, stall_ms),
+     .min = 1,
+     .max = DAY,
+     .fallback = "10s",
+     .help = "between two pieces of content"},
+    {.name = "total",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct deadlines, total_ms),
+     .min = 1,
+     .max = DAY,
+     .fallback = "5m",
+     .help = "of the whole exchange, all its attempts together"},
+};
+const struct conf_table DEADLINES_TABLE = {.what = "'deadlines'", CONF_ROWS(DEADLINE_ROWS)};
+
+static void read_retry_on(struct conf *c, const struct conf_node *n, void *into)
+{
+    static const struct {
+        struct str name;
+        uint32_t bit;
+    } WORDS[] = {{STR_INIT("429"), RETRY_ON_429},
+                 {STR_INIT("500"), RETRY_ON_500},
+                 {STR_INIT("reset"), RETRY_ON_RESET}};
+    struct retry_policy *policy = into;
+    policy->on = 0;
+    if (n->kind != CONF_LIST) {
+        conf_error(c, n->start, "'on' must be a list of 429, 500 and reset, not %s",
+                   conf_kind_name(n));
+        return;
+    }
+    for (size_t i = 0; i < n->count; i++) {
+        struct str text = STR("");
+        uint32_t bit = 0;
+        if (!conf_text(c, n->items[i].value, &text)) {
+            continue;
+        }
+        for (size_t w = 0; w < sizeof(WORDS) / sizeof(WORDS[0]); w++) {
+            bit |= str_eq(text, WORDS[w].name) ? WORDS[w].bit : 0;
+        }
+        if (bit == 0) {
+            conf_error(c, n->items[i].mark, "'on' knows 429, 500 and reset, not %s",
+                       conf_quote(c, n->items[i].value).ptr);
+        }
+        policy->on |= bit;
+    }
+}
+
+static const struct conf_row RETRY_ROWS[] = {
+    {.name = "same_backend",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct retry_policy, same_backend),
+     .min = 0,
+     .max = 5,
+     .fallback = "1",
+     .help = "further tries at the same backend before the next one"},
+    {.name = "on",
+     .type = CONF_READ,
+     .read = read_retry_on,
+     .fallback = "[429, 500, reset]",
+     .help = "failures that are tried again at the same backend"},
+    {.name = "backoff",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct retry_policy, backoff_ms),
+     .min = 0,
+     .max = MINUTE,
+     .fallback = "250ms",
+     .help = "wait before such a try, doubled each time"},
+    {.name = "retry_after_up_to",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct retry_policy, retry_after_up_to_ms),
+     .min = 0,
+     .max = 10 * MINUTE,
+     .fallback = "5s",
+     .help = "the longest Retry-After that is waited for; a longer one moves on at once"},
+};
+const struct conf_table RETRY_TABLE = {.what = "'retry'", CONF_ROWS(RETRY_ROWS)};
+
+enum { ROW_MAX_TOKENS = 1, ROW_TEMPERATURE = 2 }; /* bits, as the rows stand */
+
+static const struct conf_row DEGRADE_ROWS[] = {
+    {.name = "max_tokens",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct degrade_policy, max_tokens),
+     .min = 1,
+     .max = TOKENS_MAX,
+     .help = "most tokens of an answer; a request without max_tokens counts as 500"},
+    {.name = "temperature",
+     .type = CONF_DOUBLE,
+     CONF_FIELD(struct degrade_policy, temperature),
+     .min = 0,
+     .max = 2,
+     .help = "takes the place of the request's"},
+    {.name = "notice",
+     .type = CONF_STRING,
+     CONF_FIELD(struct degrade_policy, notice),
+     .min = 0,
+     .max = 1000,
+     .help = "goes into the answer as _notice"},
+};
+const struct conf_table DEGRADE_TABLE = {.what = "'degrade'", CONF_ROWS(DEGRADE_ROWS)};
+
+void policy_set_defaults(enum backend_type type, struct backend *b)
+{
+    bool is_slow = type == BACKEND_OLLAMA || type == BACKEND_LLAMACPP;
+    b->health = (struct health_policy){.interval_ms = 10 * SECOND,
+                                       .timeout_ms = 5 * SECOND,
+                                       .degraded_after_ms = 2 * SECOND,
+                                       .down_after = 3,
+                                       .up_after = 2};
+    b->deadlines = (struct deadlines){.connect_ms = SECOND,
+                                      .first_token_ms = is_slow ? MINUTE : 10 * SECOND,
+                                      .first_token_per_1k_ms = SECOND / 2,
+                                      .stall_ms = is_slow ? 30 * SECOND : 10 * SECOND,
+                                      .total_ms = 5 * MINUTE};
+    b->retry = (struct retry_policy){.same_backend = 1,
+                                     .on = RETRY_ON_429 | RETRY_ON_500 | RETRY_ON_RESET,
+                                     .backoff_ms = SECOND / 4,
+                                     .retry_after_up_to_ms = 5 * SECOND};
+}
+
+void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES])
+{
+    memset(by_type, 0, BACKEND_TYPES * sizeof(by_type[0]));
+    by_type[BACKEND_LLAMACPP] = (struct degrade_policy){
+        .has_max_tokens = true,
+        .max_tokens = FALLBACK_TOKENS,
+        .has_temperature = true,
+        .temperature = 0,
+        .notice = STR("Response from fallback \xe2\x80\x94 may be slower or shorter")};
+    by_type[BACKEND_OLLAMA] =
+        (struct degrade_policy){.has_max_tokens = true, .max_tokens = SMALL_TOKENS};
+}
+
+void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degrade_policy *out)
+{
+    *out = (struct degrade_policy){.notice = STR("")};
+    if (n->kind == CONF_SCALAR && str_eq(n->text, STR("off"))) {
+        return;
+    }
+    if (n->kind != CONF_MAP) {
+        conf_error(c, n->start,
+                   "expected off, or a mapping of max_tokens, temperature and notice, not %s",
+                   conf_is_null(n) ? "nothing" : conf_quote(c, n).ptr);
+        return;
+    }
+    uint64_t given = conf_read_map(c, n, &DEGRADE_TABLE, out);
+    out->has_max_tokens = (given & ROW_MAX_TOKENS) != 0;
+    out->has_temperature = (given & ROW_TEMPERATURE) != 0;
+}
+
+bool type_find(struct str name, enum backend_type *out)
+{
+    static const enum backend_type TYPES[BACKEND_TYPES] = {BACKEND_VLLM, BACKEND_OLLAMA,
+                                                           BACKEND_LLAMACPP, BACKEND_OPENAI};
+    for (size_t i = 0; i < BACKEND_TYPES; i++) {
+        if (str_eq(name, str_from(backend_type_name(TYPES[i])))) {
+            *out = TYPES[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+void policy_read_degrades(struct conf *c, const struct conf_node *n,
+                          struct degrade_policy by_type[BACKEND_TYPES])
+{
+    if (n->kind != CONF_MAP) {
+        conf_error(c, n->start, "expected a mapping from backend types, got %s",
+                   conf_kind_name(n));
+        return;
+    }
+    for (size_t i = 0; i < n->count; i++) {
+        enum backend_type type = BACKEND_VLLM;
+        const struct conf_item *item = &n->items[i];
+        if (type_find(item->key, &type)) {
+            policy_read_degrade(c, item->value, &by_type[type]);
+        } else {
+            conf_error(c, item->mark,
+                       "'degrade' has an entry per backend type (vllm, ollama, llamacpp or "
+                       "openai), not '%.*s'",
+                       STR_FMT(item->key));
+        }
+    }
+}

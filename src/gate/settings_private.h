@@ -1,0 +1,75 @@
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/conf.h"
+#include "base/conf_rows.h"
+#include "gate/settings.h"
+
+/*
+ * What the parts of gate/settings share: a configuration being read. The file is read in two
+ * passes: the root's own values, then backends and models, which need the file's general
+ * policies first wherever those stand.
+ */
+
+enum {
+    BACKENDS_MAX = 1024,
+    MODELS_MAX = 1024,
+    TIERS_MAX = 64,     /* of a model */
+    MEMBERS_MAX = 64,   /* of a tier */
+    ALIASES_MAX = 1024, /* of a model */
+    LISTEN_MAX = 64,
+    KEYS_MAX = 4096,
+    HEADERS_MAX = 64, /* of a backend */
+    NAME_MAX_BYTES = 64
+};
+
+struct draft {
+    struct settings s; /* first: the tables of simple values write into it */
+    struct conf *conf; /* borrowed */
+    const struct conf_node *listen, *admin, *keys; /* as in the file; NULL: absent */
+    const struct conf_node *backends, *models;
+    const struct conf_node *health, *deadlines, *retry;
+    struct degrade_policy degrade[BACKEND_TYPES];
+    struct backend *backend_array; /* the catalog's, while it is filled */
+    bool *is_used;                 /* by index: some tier has the backend */
+};
+
+extern const struct conf_table HEALTH_TABLE;
+extern const struct conf_table DEADLINES_TABLE;
+extern const struct conf_table RETRY_TABLE;
+extern const struct conf_table DEGRADE_TABLE;
+extern const struct conf_table BACKEND_TABLE;
+extern const struct conf_table BACKEND_TLS_TABLE;
+extern const struct conf_table MODEL_TABLE;
+extern const struct conf_table KEY_TABLE;
+
+/* All tables with the root's first, for documentation and its test. */
+const struct conf_table *const *settings_tables(size_t *count);
+
+/* The built-in policies of a type. */
+void policy_set_defaults(enum backend_type type, struct backend *b);
+void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES]);
+
+/* `off`, or a mapping that takes the place of what *out holds. */
+void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degrade_policy *out);
+/* The root's: a mapping from types to such. */
+void policy_read_degrades(struct conf *c, const struct conf_node *n,
+                          struct degrade_policy by_type[BACKEND_TYPES]);
+
+/* False when there is none of that name. */
+bool type_find(struct str name, enum backend_type *out);
+
+/* listen, admin and keys: who may come in, and whether it is safe. */
+void access_read(struct draft *d);
+
+/* Visible ASCII without spaces, as all API keys and tokens must be. */
+bool access_is_visible(struct str secret);
+
+/* Notes a mistake in one that is not, and a warning where it is short. */
+void access_check_secret(struct conf *c, const struct conf_node *n, struct str secret);
+
+void backends_read(struct draft *d);
+
+/* After backends_read. */
+void models_read(struct draft *d);

@@ -1,0 +1,501 @@
+#include "net/conn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/uio.h>
+#include <uv.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "net/conn_tls.h"
+#include "net/sockname.h"
+
+enum { IOV_PER_CALL = 64 };
+
+enum phase {
+    PHASE_CONNECTING,
+    PHASE_SHAKING_HANDS, /* as a client; a server's handshake goes on inside its first reads */
+    PHASE_OPEN,
+    PHASE_FAILED /* never was open */
+};
+
+struct conn {
+    struct loop *loop; /* borrowed */
+    uv_poll_t poll;
+    int polled; /* the UV_* events that poll watches now; 0: stopped */
+    int fd;
+    SSL *ssl; /* NULL: plain */
+    void (*notify)(void *owner, unsigned events);
+    void *owner;       /* borrowed */
+    struct task again; /* tells the owner of what OpenSSL holds and epoll cannot see */
+    enum phase phase;
+    enum err connect_error; /* with PHASE_FAILED */
+    enum err read_end;      /* ERR_OK, or how reading has ended: for good */
+    unsigned shake_want;    /* what the handshake waits for: CONN_READABLE or CONN_WRITABLE */
+    bool is_broken;         /* a write has failed: no goodbye can be said */
+    bool is_paused;         /* the owner does not want to read */
+    bool is_blocked;        /* a write waits for room */
+    bool is_told;           /* of that room, and has not written since */
+    bool read_wants_write;  /* TLS: reading goes on when the socket can be written */
+    bool write_wants_read;  /* TLS: and the other way round */
+    char peer[SOCKNAME_MAX];
+};
+
+static bool is_connecting(const struct conn *c)
+{
+    return c->phase == PHASE_CONNECTING || c->phase == PHASE_SHAKING_HANDS;
+}
+
+static int open_events(const struct conn *c)
+{
+    bool reads = !c->is_paused && c->read_end == ERR_OK;
+    unsigned events = 0;
+    if (reads) {
+        events |= c->read_wants_write ? UV_WRITABLE : UV_READABLE;
+    }
+    if (c->is_blocked) {
+        events |= c->write_wants_read ? UV_READABLE : UV_WRITABLE;
+    }
+    return (int)events;
+}
+
+static int wanted_events(const struct conn *c)
+{
+    switch (c->phase) {
+    case PHASE_CONNECTING:
+        return UV_WRITABLE;
+    case PHASE_SHAKING_HANDS:
+        return c->shake_want == CONN_WRITABLE ? UV_WRITABLE : UV_READABLE;
+    case PHASE_OPEN:
+        return open_events(c);
+    case PHASE_FAILED:
+        return 0;
+    }
+    BUG("no such phase");
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events);
+
+static void update_interest(struct conn *c)
+{
+    int wanted = wanted_events(c);
+    if (wanted == c->polled) {
+        return;
+    }
+    int rc = wanted != 0 ? uv_poll_start(&c->poll, wanted, on_poll) : uv_poll_stop(&c->poll);
+    CHECK(rc == 0);
+    c->polled = wanted;
+}
+
+/* Bytes may wait inside OpenSSL while the socket is empty: epoll would stay silent. */
+static void tell_again(struct conn *c)
+{
+    if (c->phase == PHASE_OPEN && c->ssl &&
+        (c->read_end != ERR_OK || SSL_has_pending(c->ssl))) {
+        task_ready(c->loop, &c->again);
+    }
+}
+
+static void run_again(struct task *t)
+{
+    struct conn *c = container_of(t, struct conn, again);
+    if (!c->is_paused) {
+        c->notify(c->owner, CONN_READABLE);
+    }
+}
+
+/* On loopback a socket may meet itself when nobody listens on a port that the kernel also gives
+ * to those who connect: that is a refusal, and the port must be let go. */
+static bool is_self_connected(const struct conn *c)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof(name);
+    char self[SOCKNAME_MAX];
+    if (getsockname(c->fd, (struct sockaddr *)&name, &len) != 0) {
+        return false;
+    }
+    sockname_format((struct sockaddr *)&name, len, self);
+    return strcmp(self, c->peer) == 0;
+}
+
+static enum err explain_connect(int errno_value)
+{
+    enum err e = err_from_errno(errno_value);
+    return e == ERR_IO || e == ERR_BUSY ? ERR_UNREACHABLE : e;
+}
+
+/* On an open connection only "reset" and "our own trouble" are told apart. */
+static enum err explain_io(int errno_value)
+{
+    enum err e = err_from_errno(errno_value);
+    bool is_lost = e == ERR_TIMEOUT || e == ERR_UNREACHABLE || e == ERR_REFUSED;
+    return is_lost ? ERR_RESET : e;
+}
+
+static enum err end_connecting(const struct conn *c)
+{
+    int so_error = 0;
+    socklen_t len = sizeof(so_error);
+    CHECK(getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &so_error, &len) == 0);
+    if (so_error != 0) {
+        return explain_connect(so_error);
+    }
+    return is_self_connected(c) ? ERR_REFUSED : ERR_OK;
+}
+
+/* One step towards an open connection; ERR_AGAIN: wait. */
+static enum err step_connecting(struct conn *c)
+{
+    if (c->phase == PHASE_CONNECTING) {
+        enum err e = end_connecting(c);
+        if (e != ERR_OK || !c->ssl) {
+            return e;
+        }
+        c->phase = PHASE_SHAKING_HANDS;
+    }
+    return conn_tls_handshake(c->ssl, &c->shake_want);
+}
+
+static void go_on_connecting(struct conn *c)
+{
+    enum err e = step_connecting(c);
+    if (e != ERR_AGAIN) {
+        c->phase = e == ERR_OK ? PHASE_OPEN : PHASE_FAILED;
+        c->connect_error = e;
+    }
+    update_interest(c);
+    if (e != ERR_AGAIN) {
+        tell_again(c);
+        c->notify(c->owner, CONN_WRITABLE);
+    }
+}
+
+/* What the owner is to know of these socket events. */
+static unsigned translate(struct conn *c, int events)
+{
+    bool is_readable = ((unsigned)events & UV_READABLE) != 0;
+    bool is_writable = ((unsigned)events & UV_WRITABLE) != 0;
+    bool can_read = c->read_wants_write ? is_writable : is_readable;
+    bool can_write = c->write_wants_read ? is_readable : is_writable;
+    unsigned told = 0;
+    if (can_read && !c->is_paused && c->read_end == ERR_OK) {
+        told |= CONN_READABLE;
+    }
+    if (can_write && c->is_blocked) {
+        /* An owner that was told and did not write has nothing more to write. */
+        c->is_blocked = !c->is_told;
+        told |= c->is_told ? 0U : CONN_WRITABLE;
+        c->is_told = true;
+    }
+    return told;
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    struct conn *c = handle->data;
+    if (status < 0) {
+        c->polled = 0; /* libuv stops watching on an error; the owner's next call finds it */
+        events = UV_READABLE | UV_WRITABLE;
+    }
+    if (is_connecting(c)) {
+        go_on_connecting(c);
+        return;
+    }
+    unsigned told = translate(c, events);
+    update_interest(c);
+    if (told != 0) {
+        c->notify(c->owner, told);
+    }
+}
+
+static struct conn *new_conn(struct loop *l, int fd,
+                             void (*notify)(void *owner, unsigned events), void *owner)
+{
+    CHECK(notify != NULL);
+    struct conn *c = mem_alloc(sizeof(*c));
+    c->loop = l;
+    c->fd = fd;
+    c->notify = notify;
+    c->owner = owner;
+    task_init(&c->again, run_again);
+    CHECK(uv_poll_init(loop_uv(l), &c->poll, fd) == 0);
+    c->poll.data = c;
+    return c;
+}
+
+struct conn *conn_accepted(struct loop *l, int fd, SSL_CTX *tls,
+                           void (*notify)(void *owner, unsigned events), void *owner)
+{
+    struct conn *c = new_conn(l, fd, notify, owner);
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(name);
+    (void)getpeername(fd, (struct sockaddr *)&name, &len); /* gone already: its name is "?" */
+    sockname_format((struct sockaddr *)&name, len, c->peer);
+    c->ssl = tls ? conn_tls_new(tls, fd, NULL) : NULL;
+    c->phase = PHASE_OPEN;
+    update_interest(c);
+    return c;
+}
+
+/* A socket on its way to `to`. */
+static enum err open_socket(const struct sockaddr *to, socklen_t to_len, int *out)
+{
+    int on = 1;
+    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return explain_connect(errno);
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(fd, to, to_len) != 0 && errno != EINPROGRESS && errno != EINTR) {
+        enum err e = explain_connect(errno);
+        close(fd);
+        return e;
+    }
+    *out = fd;
+    return ERR_OK;
+}
+
+enum err conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len, SSL_CTX *tls,
+                      const char *server_name, void (*notify)(void *owner, unsigned events),
+                      void *owner, struct conn **out)
+{
+    int fd = -1;
+    enum err e = open_socket(to, to_len, &fd);
+    if (e != ERR_OK) {
+        return e;
+    }
+    CHECK(!tls || server_name);
+    struct conn *c = new_conn(l, fd, notify, owner);
+    sockname_format(to, to_len, c->peer);
+    c->ssl = tls ? conn_tls_new(tls, fd, server_name) : NULL;
+    c->phase = PHASE_CONNECTING;
+    update_interest(c);
+    *out = c;
+    return ERR_OK;
+}
+
+enum err conn_connected(struct conn *c)
+{
+    return is_connecting(c) ? ERR_AGAIN : c->connect_error;
+}
+
+void conn_set_owner(struct conn *c, void (*notify)(void *owner, unsigned events), void *owner)
+{
+    CHECK(notify != NULL);
+    c->notify = notify;
+    c->owner = owner;
+    tell_again(c);
+}
+
+static enum err read_plain(struct conn *c, char *dst, size_t cap, size_t *got)
+{
+    ssize_t n = recv(c->fd, dst, cap, 0);
+    if (n < 0) {
+        return explain_io(errno);
+    }
+    if (n == 0) {
+        return ERR_EOF;
+    }
+    *got = (size_t)n;
+    return ERR_OK;
+}
+
+/* Record after record, until dst is full or there is no more. */
+static enum err read_tls(struct conn *c, char *dst, size_t cap, size_t *got)
+{
+    size_t total = 0;
+    unsigned want = 0;
+    enum err e = ERR_OK;
+    do {
+        size_t n = 0;
+        e = conn_tls_read(c->ssl, dst + total, cap - total, &n, &want);
+        total += e == ERR_OK ? n : 0;
+    } while (e == ERR_OK && total < cap && SSL_has_pending(c->ssl));
+    c->read_wants_write = e == ERR_AGAIN && want == CONN_WRITABLE;
+    update_interest(c);
+    if (total == 0) {
+        return e;
+    }
+    if (e != ERR_AGAIN) {
+        c->read_end = e; /* for the next read; ERR_OK goes on */
+        tell_again(c);
+    }
+    *got = total;
+    return ERR_OK;
+}
+
+enum err conn_read(struct conn *c, char *dst, size_t cap, size_t *got)
+{
+    CHECK(cap > 0);
+    if (c->phase != PHASE_OPEN) {
+        return conn_connected(c);
+    }
+    if (c->read_end != ERR_OK) {
+        return c->read_end;
+    }
+    enum err e = c->ssl ? read_tls(c, dst, cap, got) : read_plain(c, dst, cap, got);
+    if (e != ERR_OK && e != ERR_AGAIN) {
+        c->read_end = e; /* the next event, if any, ends the interest in reading */
+    }
+    return e;
+}
+
+/* Fills the vector from the parts; returns how many parts were looked at. */
+static size_t fill_vector(const struct str *parts, size_t count, struct msghdr *to)
+{
+    size_t at = 0;
+    while (at < count && to->msg_iovlen < IOV_PER_CALL) {
+        if (parts[at].len > 0) {
+            union {
+                const char *from;
+                void *to;
+            } base = {.from = parts[at].ptr}; /* sendmsg only reads */
+            to->msg_iov[to->msg_iovlen++] =
+                (struct iovec){.iov_base = base.to, .iov_len = parts[at].len};
+        }
+        at++;
+    }
+    return at;
+}
+
+static size_t vector_bytes(const struct msghdr *m)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < m->msg_iovlen; i++) {
+        bytes += m->msg_iov[i].iov_len;
+    }
+    return bytes;
+}
+
+static enum err write_plain(const struct conn *c, const struct str *parts, size_t count,
+                            size_t *put)
+{
+    size_t at = 0;
+    while (at < count) {
+        struct iovec vector[IOV_PER_CALL];
+        struct msghdr message = {.msg_iov = vector};
+        at += fill_vector(parts + at, count - at, &message);
+        if (message.msg_iovlen == 0) {
+            break;
+        }
+        ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+        if (n < 0) {
+            return explain_io(errno);
+        }
+        *put += (size_t)n;
+        if ((size_t)n < vector_bytes(&message)) {
+            return ERR_AGAIN; /* the kernel's buffer is full: another call would only say so */
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err write_tls(struct conn *c, const struct str *parts, size_t count, size_t *put)
+{
+    unsigned want = 0;
+    enum err e = conn_tls_write(c->ssl, parts, count, put, &want);
+    c->write_wants_read = e == ERR_AGAIN && want == CONN_READABLE;
+    return e;
+}
+
+enum err conn_write(struct conn *c, const struct str *parts, size_t count, size_t *put)
+{
+    *put = 0;
+    if (c->phase != PHASE_OPEN) {
+        return conn_connected(c);
+    }
+    enum err e = c->ssl ? write_tls(c, parts, count, put) : write_plain(c, parts, count, put);
+    c->is_blocked = e == ERR_AGAIN;
+    c->is_broken = e != ERR_OK && e != ERR_AGAIN;
+    c->is_told = false;
+    update_interest(c);
+    return e;
+}
+
+void conn_read_pause(struct conn *c)
+{
+    c->is_paused = true;
+    update_interest(c);
+}
+
+void conn_read_resume(struct conn *c)
+{
+    c->is_paused = false;
+    update_interest(c);
+    tell_again(c);
+}
+
+bool conn_is_gone(struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) == 1 && ((unsigned)p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+const char *conn_peer(const struct conn *c)
+{
+    return c->peer;
+}
+
+static bool can_say_goodbye(const struct conn *c)
+{
+    bool has_failed = c->is_broken || (c->read_end != ERR_OK && c->read_end != ERR_EOF);
+    return c->phase == PHASE_OPEN && !has_failed;
+}
+
+void conn_shutdown_write(struct conn *c)
+{
+    if (c->phase != PHASE_OPEN) {
+        return;
+    }
+    if (c->ssl && can_say_goodbye(c)) {
+        conn_tls_end(c->ssl);
+    }
+    (void)shutdown(c->fd,
+                   SHUT_WR); /* fails when the peer has gone: then there is nothing to end */
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void let_go(struct conn *c)
+{
+    task_cancel(c->loop, &c->again);
+    uv_close((uv_handle_t *)&c->poll, on_closed);
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    close(c->fd);
+    c->fd = -1;
+}
+
+void conn_close(struct conn **c)
+{
+    struct conn *dead = *c;
+    *c = NULL;
+    if (!dead) {
+        return;
+    }
+    if (dead->ssl && can_say_goodbye(dead)) {
+        conn_tls_end(dead->ssl);
+    }
+    let_go(dead);
+}
+
+void conn_abort(struct conn **c)
+{
+    struct conn *dead = *c;
+    *c = NULL;
+    if (!dead) {
+        return;
+    }
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(dead->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    let_go(dead);
+}

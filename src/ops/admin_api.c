@@ -1,0 +1,226 @@
+#include "ops/admin_api.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "net/listener.h"
+#include "wire/url.h"
+
+enum { SAMPLE_MS = 1000 };
+
+struct admin_api {
+    struct admin_api_conf conf;
+    struct rates *rates;
+    struct http_server *server;
+    struct listener *listener;
+    struct timer sample;
+    _Atomic uint32_t connections;
+};
+
+static void reply(struct http_conn *c, int status, struct str body)
+{
+    http_reply_whole(c,
+                     &(struct http_reply){.status = status,
+                                          .content_type = STR("application/json"),
+                                          .extra = STR("Cache-Control: no-store\r\n")},
+                     body);
+}
+
+static void refuse(struct http_conn *c, int status, const char *why, bool close)
+{
+    struct arena a;
+    arena_init(&a);
+    struct str body = arena_printf(&a, "{\"error\":{\"message\":\"%s\"}}", why);
+    http_reply_whole(c,
+                     &(struct http_reply){.status = status,
+                                          .content_type = STR("application/json"),
+                                          .close = close},
+                     body);
+    arena_fini(&a);
+}
+
+static void serve_status(struct admin_api *api, struct http_conn *c, struct arena *a)
+{
+    reply(c, 200, status_json(&api->conf.source, loop_now_ms(api->conf.loop), a));
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Percent-decoded; what is not a valid escape stays as it is. */
+static struct str url_decode(struct str s, struct arena *a)
+{
+    char *out = arena_alloc(a, s.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        bool escaped = s.ptr[i] == '%' && i + 2 < s.len && hex_digit(s.ptr[i + 1]) >= 0 &&
+                       hex_digit(s.ptr[i + 2]) >= 0;
+        if (escaped) {
+            out[len++] = (char)(hex_digit(s.ptr[i + 1]) * 16 + hex_digit(s.ptr[i + 2]));
+            i += 2;
+        } else {
+            out[len++] = s.ptr[i] == '+' ? ' ' : s.ptr[i];
+        }
+    }
+    return str_of(out, len);
+}
+
+static struct str query_value(struct str query, struct str name, struct arena *a)
+{
+    while (query.len > 0) {
+        struct str value = str_cut(&query, '&');
+        struct str key = str_cut(&value, '=');
+        if (str_eq(key, name)) {
+            return url_decode(value, a);
+        }
+    }
+    return STR_NONE;
+}
+
+static void serve_explain(struct admin_api *api, struct http_conn *c, struct arena *a)
+{
+    struct str model = query_value(http_conn_request(c)->query, STR("model"), a);
+    if (model.len == 0) {
+        refuse(c, 400, "the query must name a model: /explain?model=NAME", false);
+        return;
+    }
+    struct str body = explain_json(&api->conf.source, model, loop_now_ms(api->conf.loop), a);
+    if (body.len == 0) {
+        refuse(c, 404, "no model has that name", false);
+        return;
+    }
+    reply(c, 200, body);
+}
+
+static void serve_health(struct admin_api *api, struct http_conn *c, struct arena *a)
+{
+    (void)api;
+    (void)a;
+    reply(c, 200, STR("{\"status\":\"ok\"}"));
+}
+
+static const struct {
+    const char *path;
+    void (*serve)(struct admin_api *api, struct http_conn *c, struct arena *a);
+} routes[] = {
+    {"/status", serve_status}, {"/explain", serve_explain}, {"/health", serve_health}};
+
+static bool names_loopback(const struct http_request *q)
+{
+    struct address host;
+    const char *why;
+    struct str value = http_find(q->header, q->header_count, "host");
+    if (value.len == 0) {
+        return q->minor == 0;
+    }
+    struct arena a;
+    arena_init(&a);
+    bool has_port = str_has(value, STR(":")) && value.ptr[value.len - 1] != ']';
+    struct str full = has_port ? value : arena_printf(&a, "%.*s:80", STR_FMT(value));
+    bool fine = address_parse(full, &host, &why) == ERR_OK && address_is_loopback(&host);
+    arena_fini(&a);
+    return fine;
+}
+
+static bool may_enter(const struct admin_api *api, struct http_conn *c)
+{
+    const struct http_request *q = http_conn_request(c);
+    struct str bearer = http_find(q->header, q->header_count, "authorization");
+    if (api->conf.token.len == 0) {
+        return names_loopback(q);
+    }
+    return str_starts_nocase(bearer, STR("bearer ")) &&
+           str_eq_secret(str_trim(str_from_at(bearer, sizeof("bearer ") - 1)),
+                         api->conf.token);
+}
+
+static void on_head(void *owner, struct http_conn *c)
+{
+    struct admin_api *api = owner;
+    struct str method = http_conn_request(c)->method;
+    if (!may_enter(api, c)) {
+        bool by_token = api->conf.token.len > 0;
+        refuse(c, by_token ? 401 : 403,
+               by_token ? "missing or wrong admin token" : "Host is not a loopback name", false);
+    } else if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
+        refuse(c, 405, "only GET here", false);
+    }
+}
+
+static void on_request(void *owner, struct http_conn *c)
+{
+    struct admin_api *api = owner;
+    struct arena a;
+    arena_init(&a);
+    struct str path = http_conn_request(c)->path;
+    bool found = false;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]) && !found; i++) {
+        if (str_eq(path, str_from(routes[i].path))) {
+            routes[i].serve(api, c, &a);
+            found = true;
+        }
+    }
+    if (!found) {
+        refuse(c, 404, "no such path on the admin port", false);
+    }
+    arena_fini(&a);
+}
+
+static void on_fault(void *owner, struct http_conn *c, int status, const char *code,
+                     const char *why)
+{
+    (void)owner;
+    (void)code;
+    refuse(c, status, why, true);
+}
+
+static void on_accept(void *owner, int fd)
+{
+    struct admin_api *api = owner;
+    http_server_accept(api->server, fd);
+}
+
+static void on_sample(struct timer *t)
+{
+    struct admin_api *api = container_of(t, struct admin_api, sample);
+    uint64_t now_ms = loop_now_ms(api->conf.loop);
+    rates_sample(api->rates, api->conf.source.board, now_ms);
+    timer_arm(api->conf.loop, &api->sample, now_ms + SAMPLE_MS);
+}
+
+struct admin_api *admin_api_start(const struct admin_api_conf *conf)
+{
+    struct admin_api *api = mem_alloc(sizeof(*api));
+    struct http_handler handler = {
+        .owner = api, .on_head = on_head, .on_request = on_request, .on_fault = on_fault};
+    api->conf = *conf;
+    api->rates = rates_new(conf->source.catalog->backend_count);
+    api->conf.source.rates = api->rates;
+    api->server =
+        http_server_new(conf->loop, &conf->limits, &handler, NULL, &api->connections);
+    api->listener = listener_start(conf->loop, conf->fd, on_accept, api);
+    timer_init(&api->sample, on_sample);
+    timer_arm(conf->loop, &api->sample, loop_now_ms(conf->loop));
+    return api;
+}
+
+void admin_api_stop(struct admin_api **api)
+{
+    struct admin_api *gone = *api;
+    *api = NULL;
+    listener_stop(&gone->listener);
+    http_server_cut(gone->server);
+    timer_drop(gone->conf.loop, &gone->sample);
+    http_server_free(&gone->server);
+    rates_free(&gone->rates);
+    free(gone);
+}

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "base/str.h"
+#include "net/http_server.h"
+#include "net/loop.h"
+#include "ops/status.h"
+
+/*
+ * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET /health.
+ * With a token every request must carry it (Authorization: Bearer). Without one the port is bound to
+ * loopback, and a Host that is not a loopback name is refused, so that no web page can reach it by DNS
+ * rebinding.
+ */
+
+struct admin_api_conf {
+    struct loop *loop;
+    int fd; /* bound and listening; borrowed */
+    struct str token; /* empty: none; must outlive the server */
+    struct http_limits limits;
+    struct status_source source; /* rates are kept by the admin API itself */
+};
+
+struct admin_api;
+struct admin_api *admin_api_start(const struct admin_api_conf *conf);
+void admin_api_stop(struct admin_api **api);

@@ -1,0 +1,378 @@
+"""A scripted backend that can misbehave at any byte.
+
+A FakeLLM speaks enough of vLLM, llama.cpp, OpenAI (`type="vllm"` …) or Ollama (`type="ollama"`) to be a
+backend, records every request, and does for each chat request what its `chat` says: a function that
+gets the request and the wire. Ready-made behaviours are the functions below the class; a list of
+behaviours is played one a request, the last one for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    raw_head: bytes
+    body: bytes
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class PeerLeft(Exception):
+    """The gateway closed its side while the script was still talking."""
+
+
+class Wire:
+    """One connection, as a script sees it."""
+
+    def __init__(self, sock: socket.socket, llm: FakeLLM):
+        self.sock, self.llm = sock, llm
+        self.keep = True
+
+    def send(self, data: bytes | str) -> None:
+        try:
+            self.sock.sendall(data.encode() if isinstance(data, str) else data)
+        except OSError as e:
+            raise PeerLeft from e
+
+    def drip(self, data: bytes, size: int = 1, gap_s: float = 0.0) -> None:
+        for i in range(0, len(data), size):
+            self.send(data[i:i + size])
+            if gap_s:
+                time.sleep(gap_s)
+
+    def pause(self, seconds: float) -> None:
+        """Waits, but notices at once when the gateway leaves or the test ends."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self.llm.stopping.is_set():
+            if self.peer_has_left():
+                self.llm.cancelled_at.append(time.monotonic())
+                raise PeerLeft
+            time.sleep(0.005)
+
+    def peer_has_left(self) -> bool:
+        self.sock.setblocking(False)
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self.sock.setblocking(True)
+
+    def hang(self) -> None:
+        self.pause(3600)
+
+    def reset(self) -> None:
+        self.keep = False
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self) -> None:
+        self.keep = False
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    # --- shorthand for well-formed answers ---
+
+    def head(self, status: int = 200, content_type: str = "application/json", **headers: str) -> None:
+        lines = [f"HTTP/1.1 {status} X", f"content-type: {content_type}"]
+        lines += [f"{k.replace('_', '-')}: {v}" for k, v in headers.items()]
+        self.send("\r\n".join(lines) + "\r\n\r\n")
+
+    def reply(self, status: int, body: bytes | str | dict | list, content_type: str = "application/json",
+              **headers: str) -> None:
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        data = body.encode() if isinstance(body, str) else body
+        lines = [f"HTTP/1.1 {status} X", f"content-type: {content_type}", f"content-length: {len(data)}"]
+        lines += [f"{k.replace('_', '-')}: {v}" for k, v in headers.items()]
+        self.send(("\r\n".join(lines) + "\r\n\r\n").encode() + data)
+
+    def begin_stream(self, content_type: str = "text/event-stream") -> None:
+        self.head(200, content_type, transfer_encoding="chunked")
+
+    def chunk(self, data: bytes | str) -> None:
+        data = data.encode() if isinstance(data, str) else data
+        self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def event(self, payload: dict | str) -> None:
+        text = payload if isinstance(payload, str) else json.dumps(payload)
+        self.chunk(f"data: {text}\n\n")
+
+    def line(self, payload: dict) -> None:
+        self.chunk(json.dumps(payload) + "\n")
+
+    def end_stream(self) -> None:
+        self.send(b"0\r\n\r\n")
+
+
+Behaviour = Callable[[Request, Wire], None]
+
+
+class FakeLLM:
+    def __init__(self, name: str = "fake", type: str = "vllm", chat: Behaviour | list[Behaviour] | None = None):
+        self.name, self.type = name, type
+        self.requests: list[Request] = []
+        self.cancelled_at: list[float] = []
+        self.connections = 0
+        self.chat = chat if chat is not None else answers()
+        self.health: Behaviour = lambda _q, w: w.reply(200, {"status": "ok"})
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.socks: set[socket.socket] = set()
+        self.listener: socket.socket | None = None
+        self.port = 0
+        self.start()
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Listens (again on the same port after a stop)."""
+        self.stopping.clear()
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        self.listener.listen(512)
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def stop(self) -> None:
+        """As a killed process: the port refuses, every connection is cut."""
+        self.stopping.set()
+        if self.listener is not None:
+            with contextlib.suppress(OSError):
+                self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+            self.listener = None
+        with self.lock:
+            socks = list(self.socks)
+        for sock in socks:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    # --- what was asked ---
+
+    @property
+    def chats(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.method == "POST"]
+
+    @property
+    def probes(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.method == "GET"]
+
+    # --- the server ---
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self.lock:
+                self.connections += 1
+                self.socks.add(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        wire = Wire(sock, self)
+        rest = b""
+        try:
+            while wire.keep and not self.stopping.is_set():
+                request, rest = self._read(sock, rest)
+                if request is None:
+                    break
+                with self.lock:
+                    self.requests.append(request)
+                self._behaviour(request)(request, wire)
+                if request.headers.get("connection", "").lower() == "close":
+                    break
+        except (PeerLeft, OSError):
+            pass
+        finally:
+            with self.lock:
+                self.socks.discard(sock)
+            sock.close()
+
+    def _behaviour(self, request: Request) -> Behaviour:
+        if request.method != "POST":
+            return self.health
+        with self.lock:
+            if isinstance(self.chat, list):
+                return self.chat.pop(0) if len(self.chat) > 1 else self.chat[0]
+            return self.chat
+
+    @staticmethod
+    def _read(sock: socket.socket, rest: bytes) -> tuple[Request | None, bytes]:
+        while b"\r\n\r\n" not in rest:
+            data = sock.recv(65536)
+            if not data:
+                return None, b""
+            rest += data
+        head, rest = rest.split(b"\r\n\r\n", 1)
+        lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = lines[0].split(" ")
+        headers = {k.strip().lower(): v.strip() for k, v in (line.split(":", 1) for line in lines[1:])}
+        length = int(headers.get("content-length", "0"))
+        while len(rest) < length:
+            data = sock.recv(1 << 20)
+            if not data:
+                return None, b""
+            rest += data
+        return Request(method, path, headers, head, rest[:length]), rest[length:]
+
+
+# --- well-formed answers ---
+
+def completion(text: str, model: str = "fake-model", finish: str = "stop", **extra: Any) -> dict:
+    return {"id": "chatcmpl-fake", "object": "chat.completion", "created": 1700000000, "model": model,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text},
+                         "logprobs": None, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": len(text.split()),
+                      "total_tokens": 7 + len(text.split())}, **extra}
+
+
+def delta(content: str | None = None, finish: str | None = None, role: str | None = None,
+          index: int = 0, **more: Any) -> dict:
+    d: dict[str, Any] = {}
+    if role:
+        d["role"] = role
+    if content is not None:
+        d["content"] = content
+    d.update(more)
+    return {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1700000000,
+            "model": "fake-model",
+            "choices": [{"index": index, "delta": d, "logprobs": None, "finish_reason": finish}]}
+
+
+def usage_chunk(words: int) -> dict:
+    return {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1700000000,
+            "model": "fake-model", "choices": [],
+            "usage": {"prompt_tokens": 7, "completion_tokens": words, "total_tokens": 7 + words}}
+
+
+def pieces(text: str) -> list[str]:
+    """'Hello big world' → 'Hello', ' big', ' world': what a model's tokens look like."""
+    words = text.split(" ")
+    return words[:1] + [" " + w for w in words[1:]]
+
+
+def stream_openai(q: Request, w: Wire, text: str, gap_s: float = 0.0, finish: str = "stop") -> None:
+    w.begin_stream()
+    w.event(delta("", role="assistant"))
+    for piece in pieces(text):
+        w.event(delta(piece))
+        if gap_s:
+            w.pause(gap_s)
+    w.event(delta(finish=finish))
+    if (q.json.get("stream_options") or {}).get("include_usage"):
+        w.event(usage_chunk(len(pieces(text))))
+    w.event("[DONE]")
+    w.end_stream()
+
+
+def stream_ollama(q: Request, w: Wire, text: str, gap_s: float = 0.0, done_reason: str = "stop") -> None:
+    def line(content: str, done: bool, **more: Any) -> dict:
+        return {"model": q.json["model"], "created_at": "2026-11-21T05:24:02.1Z",
+                "message": {"role": "assistant", "content": content}, "done": done, **more}
+
+    w.begin_stream("application/x-ndjson")
+    for piece in pieces(text):
+        w.line(line(piece, False))
+        if gap_s:
+            w.pause(gap_s)
+    w.line(line("", True, done_reason=done_reason, total_duration=1, prompt_eval_count=7,
+                eval_count=len(pieces(text))))
+    w.end_stream()
+
+
+# --- behaviours ---
+
+def answers(text: str = "Hello from the fake model", gap_s: float = 0.0, finish: str = "stop") -> Behaviour:
+    def play(q: Request, w: Wire) -> None:
+        if q.path.endswith("/api/chat"):
+            stream_ollama(q, w, text, gap_s, finish)
+        elif q.json.get("stream"):
+            stream_openai(q, w, text, gap_s, finish)
+        else:
+            w.reply(200, completion(text, finish=finish))
+    return play
+
+
+def replies(status: int, body: Any = None, content_type: str = "application/json", **headers: str) -> Behaviour:
+    shape = body if body is not None else {"error": {"message": f"scripted {status}", "type": "x", "code": status}}
+    return lambda _q, w: w.reply(status, shape, content_type, **headers)
+
+
+def resets() -> Behaviour:
+    return lambda _q, w: w.reset()
+
+
+def closes() -> Behaviour:
+    return lambda _q, w: w.close()
+
+
+def hangs() -> Behaviour:
+    return lambda _q, w: w.hang()
+
+
+def hangs_after_head() -> Behaviour:
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        w.hang()
+    return play
+
+
+def sends(data: bytes, then: str = "close") -> Behaviour:
+    """Raw bytes, then close, reset or hang."""
+    def play(_q: Request, w: Wire) -> None:
+        w.send(data)
+        getattr(w, then)()
+    return play
+
+
+def streams_then(text: str, then: str) -> Behaviour:
+    """Role chunk and `text`, then close, reset or hang without a finish_reason."""
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        w.event(delta("", role="assistant"))
+        for piece in pieces(text):
+            w.event(delta(piece))
+        getattr(w, then)()
+    return play
+
+
+def events(*payloads: dict | str, end: bool = True) -> Behaviour:
+    """These SSE payloads as they are; a clean chunked end unless end is False."""
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        for payload in payloads:
+            w.event(payload)
+        if end:
+            w.end_stream()
+        else:
+            w.close()
+    return play
