@@ -7,6 +7,7 @@
 #include "gate/worker.h"
 #include "llm/client_reply.h"
 #include "wire/json.h"
+#include "wire/url.h"
 
 struct route {
     const char *method;
@@ -77,33 +78,29 @@ static void serve_models(struct worker *w, struct http_conn *c)
     arena_fini(&a);
 }
 
-static void refuse_unknown_model(struct http_conn *c, struct str name)
+static void refuse_unknown_model(struct http_conn *c, struct str name, struct arena *a)
 {
-    struct arena a;
-    arena_init(&a);
+    struct str message = arena_printf(a, "The model '%.*s' does not exist.", STR_FMT(name));
     answer_refuse(c,
-           &(struct client_error){.status = 404,
-                                  .type = "invalid_request_error",
-                                  .code = "model_not_found",
-                                  .param = STR("model"),
-                                  .message = arena_printf(&a, "The model '%.*s' does not exist.",
-                                                          STR_FMT(name))},
-           STR_NONE, false);
-    arena_fini(&a);
+                  &(struct client_error){.status = 404,
+                                         .type = "invalid_request_error",
+                                         .code = "model_not_found",
+                                         .param = STR("model"),
+                                         .message = message},
+                  STR_NONE, false);
 }
 
 static void serve_model(struct worker *w, struct http_conn *c)
 {
-    const struct catalog *catalog = &w->gateway->settings->catalog;
-    struct str name = str_from_at(http_conn_request(c)->path, sizeof("/v1/models/") - 1);
-    const struct model *m = catalog_find_model(catalog, name);
-    if (!m) {
-        refuse_unknown_model(c, name);
-        return;
-    }
     struct arena a;
     arena_init(&a);
-    reply_json(c, 200, STR_NONE, model_object(w, name, &a));
+    struct str tail = str_from_at(http_conn_request(c)->path, sizeof("/v1/models/") - 1);
+    struct str name = url_decode(tail, false, &a);
+    if (catalog_find_model(&w->gateway->settings->catalog, name)) {
+        reply_json(c, 200, STR_NONE, model_object(w, name, &a));
+    } else {
+        refuse_unknown_model(c, name, &a);
+    }
     arena_fini(&a);
 }
 

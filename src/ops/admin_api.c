@@ -45,42 +45,13 @@ static void serve_status(struct admin_api *api, struct http_conn *c, struct aren
     reply(c, 200, status_json(&api->conf.source, loop_now_ms(api->conf.loop), a));
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Percent-decoded; what is not a valid escape stays as it is. */
-static struct str url_decode(struct str s, struct arena *a)
-{
-    char *out = arena_alloc(a, s.len + 1);
-    size_t len = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        bool escaped = s.ptr[i] == '%' && i + 2 < s.len && hex_digit(s.ptr[i + 1]) >= 0 &&
-                       hex_digit(s.ptr[i + 2]) >= 0;
-        if (escaped) {
-            out[len++] = (char)(hex_digit(s.ptr[i + 1]) * 16 + hex_digit(s.ptr[i + 2]));
-            i += 2;
-        } else {
-            out[len++] = s.ptr[i] == '+' ? ' ' : s.ptr[i];
-        }
-    }
-    return str_of(out, len);
-}
-
 static struct str query_value(struct str query, struct str name, struct arena *a)
 {
     while (query.len > 0) {
         struct str value = str_cut(&query, '&');
         struct str key = str_cut(&value, '=');
         if (str_eq(key, name)) {
-            return url_decode(value, a);
+            return url_decode(value, true, a);
         }
     }
     return STR_NONE;

@@ -371,14 +371,22 @@ static bool is_same_key(const struct check *c, struct str a, struct str b)
     return str_eq(a, b) || (c->has_escaped_key && compare_keys(a, b) == 0);
 }
 
+static bool has_twin_before(const struct check *c, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (is_same_key(c, c->key[i], c->key[index])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The first key that was there before, without its quote; NULL when all differ. */
 static const char *find_twin_of_few(const struct check *c)
 {
     for (size_t i = 1; i < c->members; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (is_same_key(c, c->key[i], c->key[j])) {
-                return c->key[i].ptr;
-            }
+        if (has_twin_before(c, i)) {
+            return c->key[i].ptr;
         }
     }
     return NULL;

@@ -9,14 +9,14 @@
 #include "base/str.h"
 
 /*
- * Strict JSON (RFC 8259) without a tree. json_check validates a whole text once, at memory speed;
- * everything else walks text that has been checked and returns slices of it. Nothing is copied
- * but strings that hold escapes. Pure; any thread.
+ * Strict JSON (RFC 8259) without a tree. json_check validates a whole text once, at memory
+ * speed; everything else walks text that has been checked and returns slices of it. Nothing is
+ * copied but strings that hold escapes. Pure; any thread.
  *
- * What is refused: anything but one value with white space around it, depth over JSON_DEPTH_MAX,
- * bytes that are not UTF-8 (overlong forms and surrogates included), control characters in
- * strings, lone surrogate escapes (\ud800), a top-level key given twice (compared unescaped),
- * a byte order mark.
+ * What is refused: anything but one value with white space around it, depth over
+ * JSON_DEPTH_MAX, bytes that are not UTF-8 (overlong forms and surrogates included), control
+ * characters in strings, lone surrogate escapes (\ud800), a top-level key given twice (compared
+ * unescaped), a byte order mark.
  */
 
 enum { JSON_DEPTH_MAX = 128, JSON_MEMBERS_MAX = 1024 };
@@ -32,8 +32,8 @@ enum json_type {
 };
 
 /* ERR_OK, or ERR_SYNTAX, ERR_UTF8, ERR_TOO_DEEP, ERR_DUPLICATE (top-level key),
- * ERR_TOO_LARGE (more than JSON_MEMBERS_MAX top-level members) with *at = byte offset of the fault
- * (for text that ends too early: its length). */
+ * ERR_TOO_LARGE (more than JSON_MEMBERS_MAX top-level members) with *at = byte offset of the
+ * fault (for text that ends too early: its length). */
 NODISCARD enum err json_check(struct str text, size_t *at);
 
 /* The name of the vector path that json_check uses on this machine ("sse2", "portable"); a
@@ -68,19 +68,19 @@ void json_iter_init(struct json_iter *it, struct str value);
 /* Moves to the next member or element; false at the end. */
 bool json_iter_next(struct json_iter *it);
 
-/* The member's value, or an empty str. Keys are compared unescaped. In nested objects, where a key
- * may be there twice, the last one counts (as in every backend's parser). */
+/* The member's value, or an empty str. Keys are compared unescaped. In nested objects, where a
+ * key may be there twice, the last one counts (as in every backend's parser). */
 struct str json_get(struct str object, const char *key);
 
-/* Member of a member: json_path(v, "choices", "0", NULL) walks objects by key and arrays by index.
- * Empty str when something on the way is missing or of another type. */
+/* Member of a member: json_path(v, "choices", "0", NULL) walks objects by key and arrays by
+ * index. Empty str when something on the way is missing or of another type. */
 struct str json_path(struct str value, ...) __attribute__((sentinel));
 
 /* Equal to text, escapes resolved. `raw` is what is between the quotes. */
 bool json_key_eq(struct str raw, struct str text);
 
-/* A string's text with escapes resolved: a slice of `value` where it has none, else a copy in the
- * arena. ERR_TYPE when it is not a string. The text may hold NUL (from \u0000). */
+/* A string's text with escapes resolved: a slice of `value` where it has none, else a copy in
+ * the arena. ERR_TYPE when it is not a string. The text may hold NUL (from \u0000). */
 NODISCARD enum err json_text(struct str value, struct arena *a, struct str *out);
 
 /* Length in bytes of a string value's text with escapes resolved; 0 when it is not a string.
@@ -96,6 +96,6 @@ NODISCARD enum err json_double(struct str value, double *out);
 /* True for the literal true. */
 bool json_is_true(struct str value);
 
-/* Appends s as a JSON string with quotes, escaping what must be; s must be UTF-8 (bytes that are
- * not become U+FFFD). The result lives as long as the arena. */
+/* Appends s as a JSON string with quotes, escaping what must be; s must be UTF-8 (bytes that
+ * are not become U+FFFD). The result lives as long as the arena. */
 struct str json_quote(struct arena *a, struct str s);

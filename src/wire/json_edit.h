@@ -4,8 +4,9 @@
 #include "base/str.h"
 
 /*
- * Changes to a checked JSON object without rebuilding it: the result is a list of slices, most of
- * them of the original text, ready for writev. Used for requests (model, max_tokens) and replies
+ * Changes to a checked JSON object without rebuilding it: the result is a list of slices, most
+ * of them of the original text, ready for writev. Used for requests (model, max_tokens) and
+ * replies
  * (_backend). Pure; any thread.
  *
  *     json_edit_init(&ed, body, arena);
@@ -15,7 +16,8 @@
 
 enum { ROPE_MAX = 40 };
 
-/* Text in pieces, in order. The pieces are borrowed: they live as long as what they were cut from. */
+/* Text in pieces, in order. The pieces are borrowed: they live as long as what they were cut
+ * from. */
 struct rope {
     struct str piece[ROPE_MAX];
     size_t count;

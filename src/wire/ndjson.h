@@ -7,9 +7,9 @@
 #include "base/str.h"
 
 /*
- * Newline-delimited JSON, pulled as in wire/sse: lines end with LF or CRLF, empty lines are skipped.
- * Slices live until the next ndjson_keep. The last line may lack its LF: ask ndjson_last at the
- * end of the body. Whether a line is JSON is not judged here. Pure.
+ * Newline-delimited JSON, pulled as in wire/sse: lines end with LF or CRLF, empty lines are
+ * skipped. Slices live until the next ndjson_keep. The last line may lack its LF: ask
+ * ndjson_last at the end of the body. Whether a line is JSON is not judged here. Pure.
  */
 
 struct ndjson_decoder {

@@ -54,18 +54,17 @@ static struct str held_part(const struct sse_decoder *d)
 
 static enum place place_after(struct str held)
 {
-    char last = held.len > 0 ? held.ptr[held.len - 1] : '\0';
-    char before = held.len > 1 ? held.ptr[held.len - 2] : '\n';
     if (held.len == 0) {
         return AT_START;
     }
-    if (last == '\n') {
+    const char *last = held.ptr + held.len - 1;
+    if (*last == '\n') {
         return AFTER_LINE;
     }
-    if (last != '\r') {
+    if (*last != '\r') {
         return IN_LINE;
     }
-    return before == '\n' ? AFTER_BLANK_CR : AFTER_CR;
+    return held.len == 1 || last[-1] == '\n' ? AFTER_BLANK_CR : AFTER_CR;
 }
 
 /*
@@ -111,26 +110,29 @@ static bool step(enum place *place, char c, bool is_comment, struct ending *ends
     return false;
 }
 
+/* To behind the end of the line, when that has come. */
+static void pass_line(enum place *place, struct str in, struct ending *ends)
+{
+    const char *end = in.ptr + in.len;
+    const char *stop = find_line_end(in.ptr + ends->len, end);
+    ends->len = (size_t)(stop - in.ptr);
+    if (stop < end) {
+        *place = *stop == '\n' ? AFTER_LINE : AFTER_CR;
+        ends->len++;
+    }
+}
+
 /* Where the item that began with `held` ends in `in`. */
 static struct ending find_ending(struct str held, struct str in)
 {
     struct ending ends = {.len = 0};
     enum place place = place_after(held);
-    bool is_comment = held.len > 0 ? held.ptr[0] == ':' : in.len > 0 && in.ptr[0] == ':';
-    const char *end = in.ptr + in.len;
-    while (ends.len < in.len) {
-        if (place != IN_LINE) {
+    bool is_comment = str_starts(held.len > 0 ? held : in, STR(":"));
+    while (ends.len < in.len && !ends.is_found) {
+        if (place == IN_LINE) {
+            pass_line(&place, in, &ends);
+        } else {
             ends.is_found = step(&place, in.ptr[ends.len], is_comment, &ends);
-            if (ends.is_found) {
-                break;
-            }
-            continue;
-        }
-        const char *line_end = find_line_end(in.ptr + ends.len, end);
-        ends.len = (size_t)(line_end - in.ptr);
-        if (line_end < end) {
-            place = *line_end == '\n' ? AFTER_LINE : AFTER_CR;
-            ends.len++;
         }
     }
     return ends;

@@ -7,15 +7,17 @@
 #include "base/str.h"
 
 /*
- * Server-sent events (WHATWG HTML, section 9.2), pulled: the caller offers bytes, the decoder takes
- * them from the front and returns one event at a time. However the bytes are split, the events
- * are the same (fuzzed). CR, LF and CRLF end lines; a byte order mark at the start is skipped; several
- * data lines are joined by LF; comments are their own items, so that nobody takes them for progress.
+ * Server-sent events (WHATWG HTML, section 9.2), pulled: the caller offers bytes, the decoder
+ * takes them from the front and returns one event at a time. However the bytes are split, the
+ * events are the same (fuzzed). CR, LF and CRLF end lines; a byte order mark at the start is
+ * skipped; several data lines are joined by LF; comments are their own items, so that nobody
+ * takes them for progress.
  *
  *     while ((e = sse_next(&d, &in, &ev)) == ERR_OK) { … use ev … }
  *     if (e == ERR_AGAIN) { flush what points into `in`; e = sse_keep(&d, &in); }
  *
- * Slices in an event live until the next sse_keep: they point into `in` or into the decoder. Pure.
+ * Slices in an event live until the next sse_keep: they point into `in` or into the decoder.
+ * Pure.
  */
 
 enum sse_kind {
@@ -29,14 +31,14 @@ struct sse_event {
     struct str name; /* of `event:`, empty when there is none */
     struct str raw;  /* the bytes as they came, with the blank line at the end (a comment: when
                       * that follows directly) */
-    bool is_plain;   /* raw is exactly "data: …" or "data:…" on one line plus LF LF or CRLF CRLF */
+    bool is_plain;   /* raw is just "data: …" or "data:…" and LF LF or CRLF CRLF */
 };
 
 struct sse_decoder {
     /* private: */
-    struct buf carry; /* an event whose end has not come yet */
+    struct buf carry;  /* an event whose end has not come yet */
     struct buf joined; /* payload of several data lines */
-    size_t taken;     /* bytes of carry returned already: dropped at the next keep */
+    size_t taken;      /* bytes of carry returned already: dropped at the next keep */
     bool started;
     bool after_cr; /* swallow one LF that belongs to the last CR */
 };
@@ -45,8 +47,8 @@ struct sse_decoder {
 void sse_init(struct sse_decoder *d, size_t max);
 void sse_fini(struct sse_decoder *d);
 
-/* ERR_OK with an item; ERR_AGAIN when `in` holds no further complete one (in is left as it is: call
- * sse_keep); ERR_TOO_LARGE; ERR_UTF8 is not checked here (the JSON scanner does). */
+/* ERR_OK with an item; ERR_AGAIN when `in` holds no further complete one (in is left as it is:
+ * call sse_keep); ERR_TOO_LARGE; ERR_UTF8 is not checked here (the JSON scanner does). */
 NODISCARD enum err sse_next(struct sse_decoder *d, struct str *in, struct sse_event *ev);
 
 /* Stores what is left of *in (an incomplete event) and empties it. ERR_TOO_LARGE. */

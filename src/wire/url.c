@@ -144,3 +144,39 @@ bool address_is_loopback(const struct address *a)
     text[a->host.len] = '\0';
     return a->is_ipv6 ? is_loopback_ipv6(text) : is_loopback_ipv4(text);
 }
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The byte that an escape at the front of s stands for, or -1. */
+static int escaped_byte(struct str s)
+{
+    if (s.len < 3 || s.ptr[0] != '%' || hex_digit(s.ptr[1]) < 0 || hex_digit(s.ptr[2]) < 0) {
+        return -1;
+    }
+    return hex_digit(s.ptr[1]) * 16 + hex_digit(s.ptr[2]);
+}
+
+struct str url_decode(struct str s, bool is_query, struct arena *a)
+{
+    char *out = arena_alloc(a, s.len + 1);
+    size_t len = 0;
+    while (s.len > 0) {
+        int byte = escaped_byte(s);
+        if (byte >= 0) {
+            out[len++] = (char)byte;
+        } else {
+            out[len++] = is_query && s.ptr[0] == '+' ? ' ' : s.ptr[0];
+        }
+        s = str_from_at(s, byte >= 0 ? 3 : 1);
+    }
+    return str_of(out, len);
+}

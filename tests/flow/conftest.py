@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
 
@@ -29,10 +30,7 @@ DEFAULTS = {
 
 def make_config(backends: list[FakeLLM], tiers: list[list[FakeLLM]] | None, extra: dict[str, str],
                 backend_extra: dict[str, str]) -> str:
-    lines = [BASE]
-    for key, value in {**DEFAULTS, **extra}.items():
-        if value:
-            lines.append(f"{key}: {value}\n")
+    lines = [f"{key}: {value}\n" for key, value in {**DEFAULTS, **extra}.items() if value]
     lines.append("backends:\n")
     for b in backends:
         more = backend_extra.get(b.name, "")
@@ -43,8 +41,8 @@ def make_config(backends: list[FakeLLM], tiers: list[list[FakeLLM]] | None, extr
     return "".join(lines)
 
 
-@pytest.fixture
-def llm():
+@contextlib.contextmanager
+def make_llms():
     made: list[FakeLLM] = []
 
     def make(name: str, *args, **kwargs) -> FakeLLM:
@@ -56,19 +54,16 @@ def llm():
         one.stop()
 
 
-@pytest.fixture
-def gateway(tmp_path: pathlib.Path):
-    """gateway(a, b) puts backend a in tier 1 and b in tier 2 of model `m` and waits for the first
-    probes. `tiers=[[a, b], [c]]` shares a tier; `config=` replaces the whole file; other keywords
-    are top-level keys of the file as YAML text; `backend_extra={"a": "…"}` adds to a backend."""
+@contextlib.contextmanager
+def make_gateways(parent: pathlib.Path):
     made: list[Gateway] = []
 
     def make(*backends: FakeLLM, tiers=None, config: str | None = None, backend_extra=None,
-             wait: bool = True, env=None, **extra: str) -> Gateway:
+             wait: bool = True, env=None, nofile: int | None = None, **extra: str) -> Gateway:
         text = config if config is not None else make_config(list(backends), tiers, extra, backend_extra or {})
-        folder = tmp_path / f"gw{len(made)}"
+        folder = parent / f"gw{len(made)}"
         folder.mkdir()
-        gw = Gateway(text, folder, env)
+        gw = Gateway(text, folder, env, nofile)
         made.append(gw)
         if wait and config is None:
             gw.wait_probed(*[b.name for b in backends])
@@ -77,3 +72,33 @@ def gateway(tmp_path: pathlib.Path):
     yield make
     for one in made:
         one.judge()
+
+
+@pytest.fixture
+def llm():
+    with make_llms() as make:
+        yield make
+
+
+@pytest.fixture
+def gateway(tmp_path: pathlib.Path):
+    """gateway(a, b) puts backend a in tier 1 and b in tier 2 of model `m` and waits for the first
+    probes. `tiers=[[a, b], [c]]` shares a tier; `config=` replaces the whole file; other keywords
+    are top-level keys of the file as YAML text; `backend_extra={"a": "…"}` adds to a backend;
+    `nofile=` limits its descriptors."""
+    with make_gateways(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_llm():
+    """As `llm`, for what all tests of a module use."""
+    with make_llms() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory):
+    """As `gateway`, for one that all tests of a module use: its log is judged at their end."""
+    with make_gateways(tmp_path_factory.mktemp("shared")) as make:
+        yield make

@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * jansson next to wire/json.h in one file: both have JSON_OBJECT and its like, and jansson has a macro
- * json_is_true. Here jansson's get other names.
+ * jansson next to wire/json.h in one file: both have JSON_OBJECT and its like, and jansson has
+ * a macro json_is_true. Here jansson's get other names.
  */
 
 #define JSON_OBJECT JANSSON_OBJECT

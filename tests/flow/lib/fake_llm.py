@@ -26,6 +26,7 @@ class Request:
     headers: dict[str, str]
     raw_head: bytes
     body: bytes
+    connection: int = 0  # serial number, from 1
     at: float = field(default_factory=time.monotonic)
 
     @property
@@ -194,10 +195,11 @@ class FakeLLM:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.connections += 1
+                serial = self.connections
                 self.socks.add(sock)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(sock, serial), daemon=True).start()
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, serial: int) -> None:
         wire = Wire(sock, self)
         rest = b""
         try:
@@ -205,6 +207,7 @@ class FakeLLM:
                 request, rest = self._read(sock, rest)
                 if request is None:
                     break
+                request.connection = serial
                 with self.lock:
                     self.requests.append(request)
                 self._behaviour(request)(request, wire)

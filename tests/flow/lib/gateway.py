@@ -18,6 +18,9 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = pathlib.Path(os.environ.get("FALLTHROUGH_BINARY", ROOT / "build" / "fallthrough"))
 
+# Sanitizers keep freed memory and are slow: tests of memory and of times ask.
+SANITIZED = b"__asan_init" in BINARY.read_bytes() if BINARY.exists() else False
+
 # What must never be in a log, whatever a test does.
 FORBIDDEN = ("CHECK failed", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
              "WARNING: ThreadSanitizer", "SUMMARY: ")
@@ -76,12 +79,15 @@ class Answer:
 
 
 class Gateway:
-    def __init__(self, config: str, folder: pathlib.Path, env: dict[str, str] | None = None):
+    def __init__(self, config: str, folder: pathlib.Path, env: dict[str, str] | None = None,
+                 nofile: int | None = None):
         self.config_file = folder / "fallthrough.yaml"
         self.config_file.write_text(config, encoding="utf-8")
         self.lines: list[str] = []
+        self.expected_code = 0
+        limit = ["prlimit", f"--nofile={nofile}:{nofile}"] if nofile else []
         self.process = subprocess.Popen(
-            [str(BINARY), "serve", "-c", str(self.config_file)], stderr=subprocess.PIPE,
+            [*limit, str(BINARY), "serve", "-c", str(self.config_file)], stderr=subprocess.PIPE,
             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1", **(env or {})})
         self.log_done = threading.Event()
         threading.Thread(target=self._read_log, daemon=True).start()
@@ -183,6 +189,11 @@ class Gateway:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
 
+    def cpu_s(self) -> float:
+        """Processor time that it has used so far."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def fd_count(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
@@ -206,4 +217,4 @@ class Gateway:
         code = self.stop()
         bad = [line for line in self.lines if any(f in line for f in FORBIDDEN)]
         assert not bad, "forbidden in the log:\n" + "\n".join(self.lines[-80:])
-        assert code == 0, f"gateway ended with {code}:\n" + "\n".join(self.lines[-80:])
+        assert code == self.expected_code, f"gateway ended with {code}:\n" + "\n".join(self.lines[-80:])

@@ -48,8 +48,11 @@ static inline struct pair *pair_new(SSL_CTX *client_tls, const char *server_name
     p->loop = loop_new();
     init_end(&p->client);
     init_end(&p->server);
-    assert_int_equal(conn_connect(p->loop, (struct sockaddr *)&name, sizeof(name), client_tls,
-                                  server_name, on_event, &p->client, &p->client.conn),
+    const struct conn_target target = {.address = (struct sockaddr *)&name,
+                                       .address_len = sizeof(name),
+                                       .tls = client_tls,
+                                       .server_name = server_name};
+    assert_int_equal(conn_connect(p->loop, &target, on_event, &p->client, &p->client.conn),
                      ERR_OK);
     p->server_fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     assert_true(p->server_fd >= 0);

@@ -281,8 +281,9 @@ static void a_port_where_nobody_listens_refuses(void **state)
     struct loop *l = loop_new();
     struct end e;
     init_end(&e);
-    enum err result = conn_connect(l, (struct sockaddr *)&name, sizeof(name), NULL, NULL,
-                                   on_event, &e, &e.conn);
+    const struct conn_target target = {.address = (struct sockaddr *)&name,
+                                       .address_len = sizeof(name)};
+    enum err result = conn_connect(l, &target, on_event, &e, &e.conn);
     for (int i = 0; result == ERR_OK && e.calls == 0 && i < 1000; i++) {
         turn(l);
     }

@@ -1,0 +1,127 @@
+"""Real llama.cpp servers with a real 135M model behind the gateway."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from gateway import ROOT, wait_until
+
+
+class Llama:
+    """A llama.cpp server process on a free port."""
+
+    def __init__(self, name: str, *options: str):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.name, self.type, self.options = name, "llamacpp", options
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tools/llama_backend.py"), str(self.port), *self.options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def wait(self) -> "Llama":
+        wait_until(self.is_well, 60, f"{self.name} is loaded")
+        return self
+
+    def is_well(self) -> bool:
+        try:
+            return urllib.request.urlopen(self.url + "/health", timeout=1).status == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    both = [Llama("one"), Llama("two", "--slots", "1")]
+    try:
+        yield [b.wait() for b in both]
+    finally:
+        for b in both:
+            if b.process.poll() is None:
+                b.kill()
+
+
+REAL = {"deadlines": "{first_token: 30s, stall: 20s}", "health": "{interval: 300ms}"}
+ASK = dict(content="Name three colours.", temperature=0, max_tokens=24)
+
+
+@pytest.fixture
+def front(pair, gateway):
+    for b in pair:
+        if b.process.poll() is not None:
+            b.start()
+            b.wait()
+    return gateway(*pair, **REAL)
+
+
+def test_a_real_answer_streamed_and_not_is_the_same(front):
+    plain, stream = front.chat(**ASK), front.chat(stream=True, **ASK)
+    assert plain.status == 200 and len(plain.text) > 5
+    assert stream.streamed_text == plain.text
+    assert plain.json["usage"]["completion_tokens"] <= 24
+    assert plain.json["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+def test_collected_from_a_stream_it_equals_the_plain_answer(pair, gateway):
+    always = gateway(*pair, streams="{upstream: always}", **REAL).chat(**ASK).json
+    never = gateway(*pair, streams="{upstream: never}", **REAL).chat(**ASK).json
+    for choice in always["choices"] + never["choices"]:
+        choice.pop("logprobs", None)  # null or absent
+    assert always["choices"] == never["choices"]
+    assert always["usage"]["completion_tokens"] == never["usage"]["completion_tokens"]
+
+
+def test_a_killed_server_is_left_and_adopted_again_when_it_returns(pair, front):
+    one, two = pair
+    assert front.chat(**ASK).backend == "one"
+    one.kill()
+    answer = front.chat(**ASK)
+    assert answer.status == 200 and answer.backend == "two"
+    front.wait_state("one", "DOWN")
+    one.start()
+    front.wait_state("one", "HEALTHY", 60)
+    assert front.chat(**ASK).backend == "one"
+
+
+def test_a_frozen_server_is_left_after_the_first_token_deadline(pair, gateway):
+    one, _ = pair
+    gw = gateway(*pair, deadlines="{first_token: 1s, stall: 1s}", health="{interval: 10s, timeout: 5s}")
+    os.kill(one.process.pid, signal.SIGSTOP)
+    try:
+        answer = gw.chat(stream=True, **ASK)
+        assert answer.backend == "two" and answer.is_whole_stream
+        assert answer.trail.startswith("one:first_token_timeout")
+    finally:
+        os.kill(one.process.pid, signal.SIGCONT)
+
+
+def test_leaving_frees_the_slot_of_the_server(pair, front):
+    sock = front.open_chat({"model": "m", "stream": True, "max_tokens": 2000, "ignore_eos": True,
+                            "messages": [{"role": "user", "content": "Count to a thousand."}]})
+    assert b"data:" in sock.recv(65536) + sock.recv(65536)
+    sock.close()
+    slots = pair[0].url + "/slots"
+    wait_until(lambda: not any(s["is_processing"] for s in json.load(urllib.request.urlopen(slots))), 3,
+               "no slot is busy")
+
+
+def test_bad_json_is_judged_here_because_llama_cpp_would_answer_500(front):
+    answer = front.request("POST", "/v1/chat/completions", b'{"model": "m", ')
+    assert answer.status == 400 and answer.json["error"]["code"] == "invalid_json"
+    assert front.state("one") == "HEALTHY"
