@@ -71,8 +71,19 @@ static enum err open_again(const struct address *a, int first_fd, int *fd, const
     return e == ERR_OK ? listen_open(&bound, fd, why) : e;
 }
 
-static enum err open_listeners(struct serve *s, const char **why)
+static void complain(const struct address *a, const char *why)
 {
+    if (a->is_unix) {
+        fprintf(stderr, "fallthrough: cannot listen on unix:%.*s: %s\n", STR_FMT(a->path), why);
+    } else {
+        fprintf(stderr, "fallthrough: cannot listen on %.*s port %u: %s\n", STR_FMT(a->host),
+                a->port, why);
+    }
+}
+
+static enum err open_listeners(struct serve *s)
+{
+    const char *why = "";
     size_t count = s->settings->listen_count;
     s->fds = mem_alloc(sizeof(int) * count * s->thread_count);
     enum err e = ERR_OK;
@@ -83,10 +94,19 @@ static enum err open_listeners(struct serve *s, const char **why)
         for (size_t i = 0; i < count && e == ERR_OK; i++) {
             const struct address *a = &s->settings->listen[i];
             int *fd = &s->fds[w * count + i];
-            e = w == 0 ? listen_open(a, fd, why) : open_again(a, s->fds[i], fd, why);
+            e = w == 0 ? listen_open_alone(a, fd, &why) : open_again(a, s->fds[i], fd, &why);
+            if (e != ERR_OK) {
+                complain(a, why);
+            }
         }
     }
-    return e == ERR_OK ? listen_open(&s->settings->admin, &s->admin_fd, why) : e;
+    if (e == ERR_OK) {
+        e = listen_open_alone(&s->settings->admin, &s->admin_fd, &why);
+        if (e != ERR_OK) {
+            complain(&s->settings->admin, why);
+        }
+    }
+    return e;
 }
 
 static void close_listeners(struct serve *s)
@@ -223,9 +243,7 @@ static int serve(struct settings *settings)
     if (e != ERR_OK) {
         fprintf(stderr, "fallthrough: %s\n", why);
         code = CMD_BAD_CONFIG;
-    } else if (open_listeners(&s, &why) != ERR_OK) {
-        fprintf(stderr, "fallthrough: cannot listen: %s\n", why);
-    } else {
+    } else if (open_listeners(&s) == ERR_OK) {
         run(&s);
         code = CMD_FINE;
     }

@@ -67,6 +67,8 @@ enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
     rope_init(&a->body);
     enum err e = build_request(a, conf, bad);
     if (e != ERR_OK) {
+        bad->message = arena_dup(conf->bad_arena, bad->message);
+        bad->param = arena_dup(conf->bad_arena, bad->param);
         attempt_close(&a);
         return e;
     }

@@ -81,6 +81,7 @@ struct attempt_conf {
     uint32_t tries;
     struct str reply_id; /* for dialects that must name the answer */
     uint64_t connect_due_ms;
+    struct arena *bad_arena; /* where the text of *bad is put */
     void (*notify)(void *owner);
     void *owner;
 };

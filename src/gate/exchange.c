@@ -232,7 +232,6 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
     uint64_t left_ms = x->due_ms > now_ms ? x->due_ms - now_ms : 1;
     const struct backend *b = p->member->backend;
     struct bad_request bad = {.status = 0};
-    struct arena *a = &x->arena;
     bool streams = wants_stream(x);
     enum err e = attempt_open(
         &(struct attempt_conf){.worker = x->worker,
@@ -243,13 +242,12 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
                                .tries = tries,
                                .reply_id = x->reply_id,
                                .connect_due_ms = now_ms + b->deadlines.connect_ms,
+                               .bad_arena = &x->arena,
                                .notify = on_upstream,
                                .owner = x},
         &x->attempt, &bad);
     if (e != ERR_OK) {
         x->unmappable = bad;
-        x->unmappable.message = arena_dup(a, bad.message);
-        x->unmappable.param = arena_dup(a, bad.param);
         answer_note(x, b->name, verdict_of(FAILURE_unmappable)->name);
         tried_add(&x->tried, b->index);
         return &step_pick;

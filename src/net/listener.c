@@ -72,6 +72,20 @@ static enum err bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len
     return ERR_OK;
 }
 
+/* SO_REUSEPORT would let a second gateway share the address silently: a bind without it tells. */
+static enum err check_free(const struct sockaddr *sa, socklen_t len, const char **why)
+{
+    int on = 1;
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return fail_with_errno(why);
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    enum err e = bind(fd, sa, len) == 0 ? ERR_OK : fail_with_errno(why);
+    close(fd);
+    return e;
+}
+
 static enum err open_tcp(const struct sockaddr *sa, socklen_t len, int *out, const char **why)
 {
     int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -160,6 +174,28 @@ static enum err open_unix(struct str path, int *out, const char **why)
     }
     *out = fd;
     return ERR_OK;
+}
+
+/* The address of a bound socket as bind wants it; false for unix sockets. */
+static bool bound_address(int fd, struct sockaddr_storage *sa, socklen_t *len)
+{
+    *len = sizeof(*sa);
+    return getsockname(fd, (struct sockaddr *)sa, len) == 0 && sa->ss_family != AF_UNIX;
+}
+
+enum err listen_open_alone(const struct address *a, int *fd, const char **why)
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    int first;
+    enum err e = listen_open(a, &first, why);
+    if (e != ERR_OK || !bound_address(first, &sa, &len)) {
+        *fd = e == ERR_OK ? first : *fd;
+        return e;
+    }
+    close(first); /* it was needed only to know the address and its port */
+    e = check_free((struct sockaddr *)&sa, len, why);
+    return e == ERR_OK ? open_tcp((struct sockaddr *)&sa, len, fd, why) : e;
 }
 
 enum err listen_open(const struct address *a, int *fd, const char **why)

@@ -14,11 +14,9 @@ from fake_llm import FakeLLM  # noqa: E402
 from gateway import Gateway  # noqa: E402
 
 # Short times, so that a test waits for conditions and not for the clock.
-BASE = """\
-listen: 127.0.0.1:0
-admin: 127.0.0.1:0
-"""
 DEFAULTS = {
+    "listen": "127.0.0.1:0",
+    "admin": "127.0.0.1:0",
     "workers": "2",
     "health": "{interval: 200ms, timeout: 1s, degraded_after: 500ms, down_after: 3, up_after: 2}",
     "deadlines": "{connect: 500ms, first_token: 1s, first_token_per_1k: 100ms, stall: 1s, total: 20s}",
