@@ -34,8 +34,7 @@ static enum err read_all(int fd, size_t max, char **content, size_t *len)
 
 enum err conf_read_file(const char *path, size_t max, char **content, size_t *len)
 {
-    /* Not blocking, so that a FIFO does not hold up a start or a reload. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
     }

@@ -253,6 +253,9 @@ void conf_errors_print(const struct conf_errors *e, FILE *out)
 }
 
 static void note(struct conf *c, struct conf_mark at, bool is_warning, const char *format,
+                 va_list args) __attribute__((format(printf, 4, 0)));
+
+static void note(struct conf *c, struct conf_mark at, bool is_warning, const char *format,
                  va_list args)
 {
     char text[1024];

@@ -73,20 +73,24 @@ static bool is_key_character(char c)
            c == '_' || c == '-';
 }
 
+/* A mapping, a list or a reference is no secret itself. */
+static bool is_open(struct str value)
+{
+    return str_starts(value, STR("{")) || str_starts(value, STR("[")) ||
+           str_starts(value, STR("${"));
+}
+
 /* Where the value of the first suspicious key of the line starts; line.len if there is none. */
 static size_t find_secret(struct str line)
 {
     size_t word = 0;
     for (size_t i = 0; i < line.len; i++) {
-        if (line.ptr[i] == ':' && speaks_of_secrets(str_of(line.ptr + word, i - word))) {
-            struct str value = str_trim(str_from_at(line, i + 1));
-            bool is_open = str_starts(value, STR("{")) || str_starts(value, STR("[")) ||
-                           str_starts(value, STR("${"));
-            if (!is_open) {
-                return i + 1;
-            }
+        char c = line.ptr[i];
+        if (c == ':' && speaks_of_secrets(str_of(line.ptr + word, i - word)) &&
+            !is_open(str_trim(str_from_at(line, i + 1)))) {
+            return i + 1;
         }
-        if (!is_key_character(line.ptr[i]) && line.ptr[i] != '"' && line.ptr[i] != '\'') {
+        if (!is_key_character(c) && c != '"' && c != '\'') {
             word = i + 1;
         }
     }

@@ -359,8 +359,8 @@ static bool refuse_other_roots(struct conf *c)
 
 static bool run_parser(struct conf *c, struct fy_diag *diag)
 {
-    struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE,
-                               .diag = diag};
+    struct fy_parse_cfg cfg = {.diag = diag};
+    cfg.flags = (enum fy_parse_cfg_flags)(FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE);
     struct builder b = {.conf = c, .parser = fy_parser_create(&cfg)};
     size_t before = c->errors->error_count;
     bool ok = b.parser && fy_parser_set_string(b.parser, c->masked, c->masked_len) == 0 &&

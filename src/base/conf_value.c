@@ -23,6 +23,16 @@ static const struct unit SIZES[] = {{STR_INIT("g"), 1U << 30},
                                     {STR_INIT(""), 1}};
 enum { UNITS = 4 };
 
+static const struct unit *find_unit(const struct unit *units, struct str name)
+{
+    for (size_t i = 0; i < UNITS; i++) {
+        if (str_eq(units[i].name, name)) {
+            return &units[i];
+        }
+    }
+    return NULL;
+}
+
 static enum err read_units(struct str text, const struct unit *units, uint64_t *value)
 {
     size_t digits = 0;
@@ -30,20 +40,16 @@ static enum err read_units(struct str text, const struct unit *units, uint64_t *
     while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9') {
         digits++;
     }
+    const struct unit *unit = find_unit(units, str_from_at(text, digits));
     enum err e = str_to_u64(str_of(text.ptr, digits), UINT64_MAX, &number);
-    if (e != ERR_OK) {
-        return e;
+    if (e != ERR_OK || !unit) {
+        return unit ? e : ERR_SYNTAX;
     }
-    for (size_t i = 0; i < UNITS; i++) {
-        if (str_eq(units[i].name, str_from_at(text, digits))) {
-            if (number > UINT64_MAX / units[i].factor) {
-                return ERR_RANGE;
-            }
-            *value = number * units[i].factor;
-            return ERR_OK;
-        }
+    if (number > UINT64_MAX / unit->factor) {
+        return ERR_RANGE;
     }
-    return ERR_SYNTAX;
+    *value = number * unit->factor;
+    return ERR_OK;
 }
 
 enum err conf_duration(struct str text, uint64_t *ms)
@@ -294,26 +300,35 @@ static uint32_t least(uint32_t a, uint32_t b)
 
 enum { WORD_MAX = 64 };
 
+/* Rows of the table of distances: this letter's and those of the two before. */
+struct distances {
+    uint32_t *row;
+    const uint32_t *above;
+    const uint32_t *above2;
+};
+
+static void fill_row(const struct distances *d, struct str a, uint32_t i, struct str b)
+{
+    char x = fold(a.ptr[i - 1]);
+    d->row[0] = i;
+    for (uint32_t j = 1; j <= b.len; j++) {
+        char y = fold(b.ptr[j - 1]);
+        bool is_swap = i > 1 && j > 1 && x == fold(b.ptr[j - 2]) && y == fold(a.ptr[i - 2]);
+        d->row[j] = least(least(d->above[j], d->row[j - 1]) + 1, d->above[j - 1] + (x != y));
+        d->row[j] = is_swap ? least(d->row[j], d->above2[j - 2] + 1) : d->row[j];
+    }
+}
+
 /* Optimal string alignment: a swap of neighbours is one edit. Both at most WORD_MAX long. */
 static uint32_t measure_distance(struct str a, struct str b)
 {
-    uint32_t rows[3][WORD_MAX + 1];
+    uint32_t rows[3][WORD_MAX + 1] = {{0}};
     for (uint32_t j = 0; j <= b.len; j++) {
         rows[0][j] = j;
     }
     for (uint32_t i = 1; i <= a.len; i++) {
-        uint32_t *row = rows[i % 3];
-        const uint32_t *above = rows[(i + 2) % 3];
-        const uint32_t *above2 = rows[(i + 1) % 3];
-        row[0] = i;
-        for (uint32_t j = 1; j <= b.len; j++) {
-            char x = fold(a.ptr[i - 1]);
-            char y = fold(b.ptr[j - 1]);
-            row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (x != y));
-            if (i > 1 && j > 1 && x == fold(b.ptr[j - 2]) && y == fold(a.ptr[i - 2])) {
-                row[j] = least(row[j], above2[j - 2] + 1);
-            }
-        }
+        const struct distances d = {rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]};
+        fill_row(&d, a, i, b);
     }
     return rows[a.len % 3][b.len];
 }

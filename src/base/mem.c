@@ -113,11 +113,15 @@ struct str arena_dup(struct arena *a, struct str s)
 
 struct str arena_printf(struct arena *a, const char *format, ...)
 {
+    char small[256];
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(small, sizeof(small), format, args);
     va_end(args);
     CHECK(len >= 0);
+    if ((size_t)len < sizeof(small)) {
+        return arena_dup(a, str_of(small, (size_t)len));
+    }
     char *text = arena_alloc(a, (size_t)len + 1);
     va_start(args, format);
     vsnprintf(text, (size_t)len + 1, format, args);
