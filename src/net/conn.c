@@ -244,15 +244,16 @@ struct conn *conn_accepted(struct loop *l, int fd, SSL_CTX *tls,
 }
 
 /* A socket on its way to `to`. */
-static enum err open_socket(const struct sockaddr *to, socklen_t to_len, int *out)
+static enum err open_socket(const struct conn_target *to, int *out)
 {
     int on = 1;
-    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(to->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return explain_connect(errno);
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(fd, to, to_len) != 0 && errno != EINPROGRESS && errno != EINTR) {
+    int rc = connect(fd, to->address, to->address_len);
+    if (rc != 0 && errno != EINPROGRESS && errno != EINTR) {
         enum err e = explain_connect(errno);
         close(fd);
         return e;
@@ -261,19 +262,19 @@ static enum err open_socket(const struct sockaddr *to, socklen_t to_len, int *ou
     return ERR_OK;
 }
 
-enum err conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len, SSL_CTX *tls,
-                      const char *server_name, void (*notify)(void *owner, unsigned events),
-                      void *owner, struct conn **out)
+enum err conn_connect(struct loop *l, const struct conn_target *to,
+                      void (*notify)(void *owner, unsigned events), void *owner,
+                      struct conn **out)
 {
     int fd = -1;
-    enum err e = open_socket(to, to_len, &fd);
+    CHECK(!to->tls || to->server_name);
+    enum err e = open_socket(to, &fd);
     if (e != ERR_OK) {
         return e;
     }
-    CHECK(!tls || server_name);
     struct conn *c = new_conn(l, fd, notify, owner);
-    sockname_format(to, to_len, c->peer);
-    c->ssl = tls ? conn_tls_new(tls, fd, server_name) : NULL;
+    sockname_format(to->address, to->address_len, c->peer);
+    c->ssl = to->tls ? conn_tls_new(to->tls, fd, to->server_name) : NULL;
     c->phase = PHASE_CONNECTING;
     update_interest(c);
     *out = c;

@@ -29,11 +29,17 @@ struct conn;
 struct conn *conn_accepted(struct loop *l, int fd, SSL_CTX *tls,
                            void (*notify)(void *owner, unsigned events), void *owner);
 
+struct conn_target {
+    const struct sockaddr *address;
+    socklen_t address_len;
+    SSL_CTX *tls; /* NULL: plain; else handshake as a client */
+    const char
+        *server_name; /* with TLS: SNI and name check; an IP literal is checked as an address */
+};
+
 /* Begins to connect; CONN_WRITABLE when it has ended, then ask conn_connected. On error *out
- * stays untouched. `tls` NULL for plain, else handshake as a client for `server_name` (SNI and
- * name check; an IP literal is checked as an address). */
-NODISCARD enum err conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len,
-                                SSL_CTX *tls, const char *server_name,
+ * stays untouched. */
+NODISCARD enum err conn_connect(struct loop *l, const struct conn_target *to,
                                 void (*notify)(void *owner, unsigned events), void *owner,
                                 struct conn **out);
 

@@ -65,21 +65,18 @@ void dialer_fini(struct dialer *d)
     resolver_fini(&d->names);
 }
 
-/* How far it went: of several addresses the error of the one that got furthest is told. */
-static int progress_of(enum err e)
+/* Of several addresses the error of the one that got furthest is told; shortage of descriptors,
+ * which is ours and not the server's, before all. */
+static int rank_of(enum err e)
 {
-    return e == ERR_NO_FDS    ? 6 /* ours, not the server's */
-           : e == ERR_TLS     ? 5
-           : e == ERR_RESET   ? 4
-           : e == ERR_REFUSED ? 3
-           : e == ERR_TIMEOUT ? 2
-           : e == ERR_OK      ? 0
-                              : 1;
+    static const int ranks[ERR_COUNT] = {
+        [ERR_NO_FDS] = 5, [ERR_TLS] = 4, [ERR_RESET] = 3, [ERR_REFUSED] = 2, [ERR_TIMEOUT] = 1};
+    return ranks[e];
 }
 
 static void note_failure(struct dial *d, enum err e)
 {
-    if (progress_of(e) > progress_of(d->error)) {
+    if (d->error == ERR_OK || rank_of(e) > rank_of(d->error)) {
         d->error = e;
     }
     d->dialer->names.is_suspect = true;
@@ -129,8 +126,11 @@ static bool begin_next(struct dial *d)
     const union socket_address *to = &d->list.at[d->begun];
     struct entrant *entrant = &d->entrants[d->begun++];
     entrant->dial = d;
-    enum err e = conn_connect(d->loop, &to->any, socket_address_len(to), d->dialer->tls,
-                              d->dialer->names.host, on_event, entrant, &entrant->conn);
+    const struct conn_target target = {.address = &to->any,
+                                       .address_len = socket_address_len(to),
+                                       .tls = d->dialer->tls,
+                                       .server_name = d->dialer->names.host};
+    enum err e = conn_connect(d->loop, &target, on_event, entrant, &entrant->conn);
     if (e != ERR_OK) {
         note_failure(d, e);
         return false;

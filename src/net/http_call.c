@@ -128,7 +128,8 @@ static void go_on_sending(struct http_call *c)
 
 /* --- reading --- */
 
-/* One read into the scratch; ERR_AGAIN when nothing may be there. A read that fills it leaves more. */
+/* One read into the scratch; ERR_AGAIN when nothing may be there. A read that fills it leaves
+ * more. */
 static enum err read_some(struct http_call *c, char **at, size_t *got)
 {
     if (!c->is_readable || c->is_paused) {
@@ -249,8 +250,8 @@ static enum err advance(struct http_call *c)
         return ERR_AGAIN;
     }
     go_on_sending(c);
-    enum err e = c->send_error != ERR_OK && may_redial(c) ? c->send_error
-                                                          : read_some(c, &at, &got);
+    enum err e =
+        c->send_error != ERR_OK && may_redial(c) ? c->send_error : read_some(c, &at, &got);
     if (e == ERR_AGAIN) {
         return ERR_AGAIN;
     }
@@ -282,8 +283,8 @@ enum err http_call_head(struct http_call *c, const struct http_response **head)
 /* --- the body --- */
 
 /*
- * Moves the payload of one read together, in place, so that nothing of it has to wait in memory that
- * the next read overwrites. A read with one chunk in it, the common case, moves nothing.
+ * Moves the payload of one read together, in place, so that nothing of it has to wait in memory
+ * that the next read overwrites. A read with one chunk in it, the common case, moves nothing.
  */
 static struct str decode(struct http_call *c, char *at, size_t len)
 {
@@ -393,8 +394,9 @@ void http_call_resume(struct http_call *c)
     if (c->conn) {
         conn_read_resume(c->conn);
     }
-    bool has_stored = c->response && !c->has_given && buf_len(&c->in) > 0;
-    if (c->is_readable || has_stored) {
+    bool has_stored = !c->has_given && buf_len(&c->in) > 0;
+    bool has_news = c->response && (has_stored || c->body_end != ERR_AGAIN);
+    if (c->is_readable || has_news) {
         c->conf.notify(c->conf.owner);
     }
 }
@@ -409,8 +411,8 @@ bool http_call_is_sent(const struct http_call *c)
     return c->conn && c->sent == c->send_size;
 }
 
-/* Anything that is not perfectly in order ends the connection: a stray byte would become the head
- * of somebody else's response. */
+/* Anything that is not perfectly in order ends the connection: a stray byte would become the
+ * head of somebody else's response. */
 static bool is_reusable(const struct http_call *c)
 {
     return c->response && c->response->keep_alive && c->body_end == ERR_EOF &&

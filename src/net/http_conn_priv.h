@@ -16,15 +16,15 @@
  * What the three files of the HTTP server share; nobody else includes this. http_server.c owns
  * connections and their deadlines, http_input.c reads requests, http_reply.c writes answers.
  *
- * A connection is two small machines side by side, because an answer may begin before the request has been
- * read and queued bytes may go out after it has ended:
+ * A connection is two small machines side by side, because an answer may begin before the
+ * request has been read and queued bytes may go out after it has ended:
  *
- *   input    IN_HEAD → IN_BODY → IN_STORE → IN_HEAD …       IN_DRAIN: nothing more is of interest
- *                        └─ answered early ─ IN_DISCARD ┘
- *   output   OUT_IDLE → OUT_OWED → OUT_BEGUN → OUT_ENDED → OUT_IDLE …
- *                                          └→ OUT_LAST → (OUT_SHUT →) OUT_CLOSED
+ *   input    IN_HEAD → IN_BODY → IN_STORE → IN_HEAD …       IN_DRAIN: nothing more is of
+ * interest └─ answered early ─ IN_DISCARD ┘ output   OUT_IDLE → OUT_OWED → OUT_BEGUN →
+ * OUT_ENDED → OUT_IDLE … └→ OUT_LAST → (OUT_SHUT →) OUT_CLOSED
  *
- * The next request is looked at when output is OUT_ENDED with nothing queued and input is IN_STORE.
+ * The next request is looked at when output is OUT_ENDED with nothing queued and input is
+ * IN_STORE.
  */
 
 enum http_in {
@@ -103,14 +103,14 @@ struct http_conn {
     uint64_t discarded; /* bytes of IN_DISCARD or IN_DRAIN */
     struct http_body decoder;
 
-    struct buf out;     /* bytes not yet taken by the kernel */
-    bool is_blocked;    /* CONN_WRITABLE will come */
-    bool is_gone;       /* the client is, while we answer */
-    bool is_closing;    /* Connection: close */
-    bool may_say_more;  /* the client may send a further request: linger when closing */
-    bool is_silent;     /* the answer has no body */
-    bool is_chunked;    /* the answer is */
-    bool is_stream;     /* its length is not known */
+    struct buf out;      /* bytes not yet taken by the kernel */
+    bool is_blocked;     /* CONN_WRITABLE will come */
+    bool is_gone;        /* the client is, while we answer */
+    bool is_closing;     /* Connection: close */
+    bool may_say_more;   /* the client may send a further request: linger when closing */
+    bool is_silent;      /* the answer has no body */
+    bool is_chunked;     /* the answer is */
+    bool is_stream;      /* its length is not known */
     uint64_t reply_left; /* bytes that the announced length still owes */
 
     struct http_active *active; /* owned; from on_head to the end of the answer */

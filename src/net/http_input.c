@@ -14,7 +14,8 @@ static void store(struct http_conn *c, struct str bytes)
     CHECK(e == ERR_OK); /* reads are bounded so that they fit */
 }
 
-/* `fresh` behind what is stored: the input as one run. Nothing is copied when nothing is stored. */
+/* `fresh` behind what is stored: the input as one run. Nothing is copied when nothing is
+ * stored. */
 static struct str join_stored(struct http_conn *c, struct str fresh)
 {
     if (buf_len(&c->in) == 0) {
@@ -26,8 +27,8 @@ static struct str join_stored(struct http_conn *c, struct str fresh)
     return buf_str(&c->in);
 }
 
-/* `rest` is the unused tail of what join_stored gave. The scratch does not outlive this turn and
- * handlers read into it too, so the rest moves to the store; most often there is none. */
+/* `rest` is the unused tail of what join_stored gave. The scratch does not outlive this turn
+ * and handlers read into it too, so the rest moves to the store; most often there is none. */
 static void keep_rest(struct http_conn *c, struct str rest)
 {
     size_t stored = buf_len(&c->in);
@@ -132,7 +133,8 @@ static void hand_over(struct http_conn *c)
     h->on_request(h->owner, c);
 }
 
-/* Room at the end of a body of known length: all of it at once if it is small, else as it comes. */
+/* Room at the end of a body of known length: all of it at once if it is small, else as it
+ * comes. */
 static size_t make_room(struct http_active *a)
 {
     size_t length = (size_t)a->request.content_length;
@@ -218,8 +220,9 @@ static void take_chunks(struct http_conn *c, struct str fresh)
         }
         return;
     }
-    fault_now(c, 400, e == ERR_TOO_LARGE ? "chunk extensions or trailers are too large"
-                                         : "malformed chunked coding");
+    fault_now(c, 400,
+              e == ERR_TOO_LARGE ? "chunk extensions or trailers are too large"
+                                 : "malformed chunked coding");
 }
 
 /* --- bodies that nobody wants --- */
@@ -243,7 +246,8 @@ void http_input_discard(struct http_conn *c)
     uint64_t left = a->request.content_length - a->body_len;
     bool is_known = a->request.framing == HTTP_LENGTH;
     c->discarded = 0;
-    /* Who still waits for 100 Continue may send the body now, or not at all: nobody can tell. */
+    /* Who still waits for 100 Continue may send the body now, or not at all: nobody can tell.
+     */
     if (c->wants_100 || (is_known && left > DISCARD_MAX)) {
         give_up_body(c);
         return;

@@ -6,9 +6,9 @@
 #include "net/http_conn_priv.h"
 
 enum {
-    PARTS_MAX = 60,      /* of one write; more go out as several chunks */
-    FRAMING_PARTS = 3,   /* what is queued, chunk head, chunk end */
-    HEAD_ROOM = 320,     /* all that put_head writes itself */
+    PARTS_MAX = 60,    /* of one write; more go out as several chunks */
+    FRAMING_PARTS = 3, /* what is queued, chunk head, chunk end */
+    HEAD_ROOM = 320,   /* all that put_head writes itself */
     NUMBER_DIGITS = 20,
     LENGTH_OF_DATE = 29
 };

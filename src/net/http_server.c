@@ -159,8 +159,9 @@ void http_conn_lose(struct http_conn *c)
     }
 }
 
-/* An answer that the client has not read yet would be lost in the reset that follows when a socket with
- * unread bytes is closed, or when bytes come later. So sending ends first; then we wait. */
+/* An answer that the client has not read yet would be lost in the reset that follows when a
+ * socket with unread bytes is closed, or when bytes come later. So sending ends first; then we
+ * wait. */
 static void end_connection(struct http_conn *c)
 {
     bool may_be_unread = c->in_state != IN_STORE || buf_len(&c->in) > 0 || c->may_say_more;
@@ -330,15 +331,18 @@ void http_server_drain(struct http_server *s, void (*on_empty)(void *arg), void 
         say_empty(&s->empty_task);
         return;
     }
-    /* A request that has just arrived at an idle connection is read before that would be closed. */
-    list_each(&s->conns, node, after) {
+    /* A request that has just arrived at an idle connection is read before that would be
+     * closed. */
+    list_each(&s->conns, node, after)
+    {
         on_conn_event(container_of(node, struct http_conn, node), CONN_READABLE);
     }
 }
 
 void http_server_cut(struct http_server *s)
 {
-    list_each(&s->conns, node, after) {
+    list_each(&s->conns, node, after)
+    {
         struct http_conn *c = container_of(node, struct http_conn, node);
         if (c->conn) {
             conn_abort(&c->conn);

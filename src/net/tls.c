@@ -35,6 +35,7 @@ static int refuse_passphrase(char *buf, int size, int is_write, void *arg)
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are OpenSSL's. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned int in_len, void *arg)
 {

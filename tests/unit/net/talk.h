@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,48 +16,14 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "net/loop.h"
+#include "talk_script.h"
 
 /*
  * The other side of a connection in tests: a thread that plays a script on a blocking loopback
  * socket and writes down what it hears. It asserts nothing; the test does, when it has ended.
  */
 
-enum talk_op {
-    TALK_END,
-    TALK_ACCEPT, /* waits for a connection (servers) */
-    TALK_SAY,    /* text */
-    TALK_DRIP,   /* text, byte by byte */
-    TALK_FLOOD,  /* number bytes 'x' */
-    TALK_HEAR,   /* reads until text has come, after what was heard before */
-    TALK_ALL,    /* reads to the end */
-    TALK_WAIT,   /* number ms */
-    TALK_FIN,    /* ends sending */
-    TALK_CLOSE,
-    TALK_RST
-};
-
-struct talk_line {
-    enum talk_op op;
-    const char *text;
-    size_t number;
-};
-
-enum talk_ending { TALK_OPEN, TALK_FINISHED, TALK_RESET, TALK_TIMEOUT };
-
-struct talk {
-    const struct talk_line *lines;
-    struct loop *stops; /* stopped at the end of the script; may be NULL */
-    int listener;       /* -1: none */
-    int fd;             /* -1: none */
-    pthread_t thread;
-    char *heard; /* NUL-terminated */
-    size_t len;
-    size_t seen; /* of it, by TALK_HEAR */
-    enum talk_ending ending;
-    size_t accepted;
-};
-
-static void talk_fresh_socket(struct talk *t, int fd)
+static inline void talk_fresh_socket(struct talk *t, int fd)
 {
     int on = 1;
     CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
@@ -66,7 +31,7 @@ static void talk_fresh_socket(struct talk *t, int fd)
     t->ending = TALK_OPEN;
 }
 
-static void talk_send(struct talk *t, const char *text, size_t len)
+static inline void talk_send(struct talk *t, const char *text, size_t len)
 {
     while (len > 0) {
         struct pollfd p = {.fd = t->fd, .events = POLLOUT};
@@ -87,7 +52,7 @@ static void talk_send(struct talk *t, const char *text, size_t len)
 }
 
 /* One read; false at any end. */
-static bool talk_listen(struct talk *t)
+static inline bool talk_listen(struct talk *t)
 {
     char part[65536];
     struct pollfd p = {.fd = t->fd, .events = POLLIN};
@@ -107,7 +72,7 @@ static bool talk_listen(struct talk *t)
     return true;
 }
 
-static void talk_hear(struct talk *t, const char *text)
+static inline void talk_hear(struct talk *t, const char *text)
 {
     const char *found = strstr(t->heard + t->seen, text);
     while (!found && talk_listen(t)) {
@@ -118,7 +83,7 @@ static void talk_hear(struct talk *t, const char *text)
     }
 }
 
-static void talk_flood(struct talk *t, size_t size)
+static inline void talk_flood(struct talk *t, size_t size)
 {
     char part[16384];
     memset(part, 'x', sizeof(part));
@@ -129,7 +94,7 @@ static void talk_flood(struct talk *t, size_t size)
     }
 }
 
-static void talk_hang_up(struct talk *t, bool reset)
+static inline void talk_hang_up(struct talk *t, bool reset)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     if (t->fd >= 0 && reset) {
@@ -141,7 +106,7 @@ static void talk_hang_up(struct talk *t, bool reset)
     t->fd = -1;
 }
 
-static void talk_accept(struct talk *t)
+static inline void talk_accept(struct talk *t)
 {
     struct pollfd p = {.fd = t->listener, .events = POLLIN};
     talk_hang_up(t, false);
@@ -155,7 +120,7 @@ static void talk_accept(struct talk *t)
     talk_fresh_socket(t, fd);
 }
 
-static void talk_play(struct talk *t, const struct talk_line *line)
+static inline void talk_play(struct talk *t, const struct talk_line *line)
 {
     switch (line->op) {
     case TALK_END:
@@ -195,7 +160,7 @@ static void talk_play(struct talk *t, const struct talk_line *line)
     }
 }
 
-static void *talk_run(void *arg)
+static inline void *talk_run(void *arg)
 {
     struct talk *t = arg;
     for (const struct talk_line *line = t->lines; line->op != TALK_END; line++) {
@@ -207,7 +172,7 @@ static void *talk_run(void *arg)
     return NULL;
 }
 
-static void talk_start(struct talk *t, const struct talk_line *lines)
+static inline void talk_start(struct talk *t, const struct talk_line *lines)
 {
     t->lines = lines;
     t->heard = mem_alloc(1);
@@ -215,31 +180,16 @@ static void talk_start(struct talk *t, const struct talk_line *lines)
 }
 
 /* Waits for the script's end. */
-static void talk_join(struct talk *t)
+static inline void talk_join(struct talk *t)
 {
     CHECK(pthread_join(t->thread, NULL) == 0);
     talk_hang_up(t, false);
 }
 
-static void talk_fini(struct talk *t)
+static inline void talk_fini(struct talk *t)
 {
     free(t->heard);
     if (t->listener >= 0) {
         close(t->listener);
     }
-}
-
-/* A listening socket on loopback; *port is the kernel's choice. */
-static int talk_listener(uint16_t *port)
-{
-    struct sockaddr_in name = {.sin_family = AF_INET,
-                               .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(name);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0);
-    CHECK(bind(fd, (struct sockaddr *)&name, len) == 0);
-    CHECK(listen(fd, 16) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&name, &len) == 0);
-    *port = ntohs(name.sin_port);
-    return fd;
 }

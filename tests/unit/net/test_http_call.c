@@ -6,166 +6,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "net/http_call.h"
-#include "talk.h"
-
-#define GET "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
-
-/* One call at a time, and what came of it. */
-struct scene {
-    struct loop *loop;
-    struct upstream *upstream;
-    struct talk peer;
-    struct task task;
-    struct task resume;
-    struct timer later;
-    struct http_call *call;
-    struct str request;
-    const struct rope *body;
-    size_t head_max;
-    uint64_t connect_ms;
-    bool pauses; /* after each piece, for 5 ms */
-
-    enum err head_end;
-    enum err body_end;
-    int status;
-    char value[64]; /* of the header X */
-    char *got;
-    size_t got_len;
-    size_t pieces;
-    bool was_sent;
-};
-
-static void on_notify(void *owner)
-{
-    struct scene *s = owner;
-    task_ready(s->loop, &s->task);
-}
-
-static void take_piece(struct scene *s, struct str piece)
-{
-    s->got = mem_resize(s->got, s->got_len + piece.len + 1);
-    memcpy(s->got + s->got_len, piece.ptr, piece.len);
-    s->got_len += piece.len;
-    s->got[s->got_len] = '\0';
-    s->pieces++;
-}
-
-/* What another user of the loop would do between two of our reads. */
-static void spoil_scratch(struct scene *s)
-{
-    memset(loop_scratch(s->loop), '#', LOOP_SCRATCH);
-}
-
-static void pull_body(struct scene *s)
-{
-    struct str piece;
-    s->body_end = http_call_body(s->call, &piece);
-    while (s->body_end == ERR_OK) {
-        take_piece(s, piece);
-        spoil_scratch(s);
-        if (s->pauses) {
-            http_call_pause(s->call);
-            timer_arm(s->loop, &s->later, loop_now_ms(s->loop) + 5);
-            s->body_end = ERR_AGAIN;
-            return;
-        }
-        s->body_end = http_call_body(s->call, &piece);
-    }
-    s->was_sent = http_call_is_sent(s->call);
-    if (s->body_end != ERR_AGAIN) {
-        enum err again = http_call_body(s->call, &piece);
-        CHECK(again == s->body_end);
-    }
-}
-
-static void run(struct task *t)
-{
-    struct scene *s = container_of(t, struct scene, task);
-    const struct http_response *head = NULL;
-    if (!s->call) {
-        return;
-    }
-    s->head_end = http_call_head(s->call, &head);
-    spoil_scratch(s);
-    if (s->head_end == ERR_OK) {
-        s->status = head->status;
-        struct str x = http_find(head->header, head->header_count, "X");
-        snprintf(s->value, sizeof(s->value), "%.*s", STR_FMT(x));
-        pull_body(s);
-    }
-    bool is_over = s->head_end == ERR_OK ? s->body_end != ERR_AGAIN : s->head_end != ERR_AGAIN;
-    if (is_over) {
-        loop_stop(s->loop);
-    }
-}
-
-static void on_later(struct timer *t)
-{
-    struct scene *s = container_of(t, struct scene, later);
-    task_ready(s->loop, &s->resume);
-}
-
-static void run_resume(struct task *t)
-{
-    struct scene *s = container_of(t, struct scene, resume);
-    http_call_resume(s->call);
-}
-
-static void open_scene(struct scene *s, const struct talk_line *lines)
-{
-    uint16_t port = 0;
-    *s = (struct scene){.request = STR(GET), .head_max = 65536, .connect_ms = 2000};
-    s->loop = loop_new();
-    s->peer = (struct talk){.listener = talk_listener(&port), .fd = -1};
-    struct upstream_conf conf = {.host = STR("127.0.0.1"),
-                                 .port = port,
-                                 .idle_max = 4,
-                                 .idle_ms = 4000,
-                                 .age_ms = 300000};
-    s->upstream = upstream_new(s->loop, &conf);
-    task_init(&s->task, run);
-    task_init(&s->resume, run_resume);
-    timer_init(&s->later, on_later);
-    talk_start(&s->peer, lines);
-}
-
-static void begin_call(struct scene *s)
-{
-    struct http_call_conf conf = {.upstream = s->upstream,
-                                  .head = s->request,
-                                  .body = s->body,
-                                  .connect_due_ms = loop_now_ms(s->loop) + s->connect_ms,
-                                  .head_max = s->head_max,
-                                  .notify = on_notify,
-                                  .owner = s};
-    free(s->got);
-    s->got = mem_alloc(1);
-    s->got_len = 0;
-    s->pieces = 0;
-    s->head_end = ERR_AGAIN;
-    s->body_end = ERR_AGAIN;
-    s->status = 0;
-    s->call = http_call_open(s->loop, &conf);
-}
-
-static void call(struct scene *s)
-{
-    begin_call(s);
-    loop_run(s->loop);
-    http_call_close(&s->call);
-}
-
-static void close_scene(struct scene *s)
-{
-    http_call_close(&s->call);
-    upstream_free(&s->upstream);
-    talk_join(&s->peer);
-    talk_fini(&s->peer);
-    timer_drop(s->loop, &s->later);
-    loop_free(&s->loop);
-    free(s->got);
-}
+#include "call_scene.h"
 
 /* --- framing --- */
 
@@ -181,34 +22,34 @@ static const struct framing_case {
     {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n "
      "there\r\n0\r\n\r\n",
      "hello there", ERR_EOF, true},
-    {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n", "", ERR_EOF,
-     true},
+    {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n", "",
+     ERR_EOF, true},
     {"HTTP/1.1 200 OK\r\nX: v\r\n\r\nuntil the end", "until the end", ERR_EOF, false},
     {"HTTP/1.0 200 OK\r\nX: v\r\nContent-Length: 2\r\n\r\nok", "ok", ERR_EOF, false},
-    {"HTTP/1.1 200 OK\r\nX: v\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok", ERR_EOF,
-     false},
+    {"HTTP/1.1 200 OK\r\nX: v\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok",
+     ERR_EOF, false},
     {"HTTP/1.1 200 OK\r\nX: v\r\nContent-Length: 2\r\n\r\nok!", "ok", ERR_EOF, false},
     {"HTTP/1.1 200 OK\r\nX: v\r\nContent-Length: 0\r\n\r\n!", "", ERR_EOF, false},
     {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nHTTP/1.1",
      "a", ERR_EOF, false},
-    {"HTTP/1.1 200 OK\r\nX: v\r\nContent-Length: 6\r\n\r\nhello", "hello", ERR_TRUNCATED, false},
+    {"HTTP/1.1 200 OK\r\nX: v\r\nContent-Length: 6\r\n\r\nhello", "hello", ERR_TRUNCATED,
+     false},
     {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "hello",
      ERR_TRUNCATED, false},
-    {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nz\r\n", "hello",
-     ERR_SYNTAX, false},
-    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: w\r\n\r\nHTTP/1.1 200 OK\r\nX: v\r\n"
+    {"HTTP/1.1 200 OK\r\nX: v\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nz\r\n",
+     "hello", ERR_SYNTAX, false},
+    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: w\r\n\r\nHTTP/1.1 200 OK\r\nX: "
+     "v\r\n"
      "Content-Length: 2\r\n\r\nok",
      "ok", ERR_EOF, true},
 };
 
 static void check_framing(const struct framing_case *f, enum talk_op how)
 {
-    const struct talk_line lines[] = {{TALK_ACCEPT, NULL, 0},
-                                      {TALK_HEAR, "\r\n\r\n", 0},
-                                      {how, f->answer, 0},
-                                      {TALK_WAIT, NULL, f->is_kept ? 10 : 2},
-                                      {TALK_CLOSE, NULL, 0},
-                                      {TALK_END, NULL, 0}};
+    /* Who is to be kept does not close: that could be seen before the call ends. */
+    enum talk_op end = f->is_kept ? TALK_WAIT : TALK_CLOSE;
+    const struct talk_line lines[] = {ACCEPT,  HEAR(BLANK),    {how, f->answer, 0},
+                                      WAIT(2), {end, NULL, 0}, END};
     struct scene s;
     open_scene(&s, lines);
     call(&s);
@@ -216,7 +57,7 @@ static void check_framing(const struct framing_case *f, enum talk_op how)
     assert_int_equal(s.body_end, f->end);
     assert_string_equal(s.value, "v");
     assert_string_equal(s.got, f->body);
-    assert_string_equal(s.peer.heard, GET);
+    assert_string_equal(s.peer.heard, CALL_GET);
     assert_int_equal(upstream_idle(s.upstream), f->is_kept ? 1 : 0);
     close_scene(&s);
 }
@@ -243,13 +84,13 @@ static void reads_every_framing_byte_by_byte(void **state)
 static void gives_the_payload_of_one_read_as_one_piece(void **state)
 {
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0},
-        {TALK_SAY, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0},
-        {TALK_WAIT, NULL, 10},
-        {TALK_SAY, "3\r\nabc\r\n3\r\ndef\r\n1\r\ng\r\n0\r\n\r\n", 0},
-        {TALK_WAIT, NULL, 10},
-        {TALK_END, NULL, 0}};
+        ACCEPT,
+        HEAR(BLANK),
+        SAY("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        WAIT(10),
+        SAY("3\r\nabc\r\n3\r\ndef\r\n1\r\ng\r\n0\r\n\r\n"),
+        WAIT(10),
+        END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -262,11 +103,8 @@ static void gives_the_payload_of_one_read_as_one_piece(void **state)
 static void answers_to_head_have_no_body(void **state)
 {
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0},
-        {TALK_SAY, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", 0},
-        {TALK_WAIT, NULL, 10},
-        {TALK_END, NULL, 0}};
+        ACCEPT, HEAR(BLANK), SAY("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"), WAIT(10),
+        END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -280,12 +118,12 @@ static void answers_to_head_have_no_body(void **state)
 static void survives_back_pressure(void **state)
 {
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0},
-        {TALK_SAY, "HTTP/1.1 200 OK\r\nContent-Length: 300005\r\n\r\nstart", 0},
-        {TALK_FLOOD, NULL, 300000},
-        {TALK_WAIT, NULL, 10},
-        {TALK_END, NULL, 0}};
+        ACCEPT,
+        HEAR(BLANK),
+        SAY("HTTP/1.1 200 OK\r\nContent-Length: 300005\r\n\r\nstart"),
+        FLOOD(300000),
+        WAIT(10),
+        END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -312,17 +150,20 @@ static const struct bad_case {
     {"HTTP/1.1 100 Continue\r\n\r\n", TALK_CLOSE, ERR_TRUNCATED},
     {"SSH-2.0-x\r\n\r\n", TALK_WAIT, ERR_SYNTAX},
     {"HTTP/1.1 101 Switching Protocols\r\n\r\n", TALK_WAIT, ERR_SYNTAX},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", TALK_WAIT,
-     ERR_SYNTAX},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     TALK_WAIT, ERR_SYNTAX},
 };
 
 static void refuses_bad_heads(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(bad_heads) / sizeof(bad_heads[0]); i++) {
-        const struct talk_line lines[] = {
-            {TALK_ACCEPT, NULL, 0},       {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, bad_heads[i].answer, 0},
-            {TALK_WAIT, NULL, 10},        {bad_heads[i].end, NULL, 0}, {TALK_END, NULL, 0}};
+        const struct talk_line lines[] = {ACCEPT,
+                                          HEAR(BLANK),
+                                          SAY(bad_heads[i].answer),
+                                          WAIT(10),
+                                          {bad_heads[i].end, NULL, 0},
+                                          END};
         struct scene s;
         const struct http_response *head = NULL;
         open_scene(&s, lines);
@@ -344,18 +185,14 @@ static char *make_head(size_t size)
     char *head = mem_alloc(size + 1);
     memset(head, 'a', size);
     memcpy(head, start, sizeof(start) - 1);
-    memcpy(head + size - 4, "\r\n\r\n", 4);
+    memcpy(head + size - 4, BLANK, sizeof(BLANK));
     return head;
 }
 
 static void check_head_size(size_t size, enum err want)
 {
     char *head = make_head(size);
-    const struct talk_line lines[] = {{TALK_ACCEPT, NULL, 0},
-                                      {TALK_HEAR, "\r\n\r\n", 0},
-                                      {TALK_SAY, head, 0},
-                                      {TALK_WAIT, NULL, 5},
-                                      {TALK_END, NULL, 0}};
+    const struct talk_line lines[] = {ACCEPT, HEAR(BLANK), SAY(head), WAIT(5), END};
     struct scene s;
     open_scene(&s, lines);
     s.head_max = 1000;
@@ -378,15 +215,13 @@ static void check_interims(size_t count, enum err want)
     static const char interim[] = "HTTP/1.1 102 Processing\r\n\r\n";
     static const char final[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     char answer[1024] = "";
+    size_t len = 0;
     for (size_t i = 0; i < count; i++) {
-        strcat(answer, interim);
+        memcpy(answer + len, interim, sizeof(interim));
+        len += sizeof(interim) - 1;
     }
-    strcat(answer, final);
-    const struct talk_line lines[] = {{TALK_ACCEPT, NULL, 0},
-                                      {TALK_HEAR, "\r\n\r\n", 0},
-                                      {TALK_SAY, answer, 0},
-                                      {TALK_WAIT, NULL, 5},
-                                      {TALK_END, NULL, 0}};
+    memcpy(answer + len, final, sizeof(final));
+    const struct talk_line lines[] = {ACCEPT, HEAR(BLANK), SAY(answer), WAIT(5), END};
     struct scene s;
     open_scene(&s, lines);
     call(&s);
@@ -403,7 +238,7 @@ static void bounds_interim_responses(void **state)
 
 static void tells_a_refused_connection(void **state)
 {
-    static const struct talk_line lines[] = {{TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -424,11 +259,8 @@ static void tells_a_refused_connection(void **state)
 static void sends_head_and_rope_in_order(void **state)
 {
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "three", 0},
-        {TALK_SAY, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0},
-        {TALK_WAIT, NULL, 5},
-        {TALK_END, NULL, 0}};
+        ACCEPT, HEAR("three"), SAY("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), WAIT(5),
+        END};
     (void)state;
     struct scene s;
     struct rope body;
@@ -440,7 +272,7 @@ static void sends_head_and_rope_in_order(void **state)
     s.body = &body;
     call(&s);
     assert_int_equal(s.head_end, ERR_OK);
-    assert_string_equal(s.peer.heard, GET "onetwothree");
+    assert_string_equal(s.peer.heard, CALL_GET "onetwothree");
     assert_true(s.was_sent);
     close_scene(&s);
 }
@@ -449,11 +281,8 @@ static void sends_a_large_body_in_many_writes(void **state)
 {
     enum { SIZE = 6 << 20 };
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "end of body", 0},
-        {TALK_SAY, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0},
-        {TALK_WAIT, NULL, 5},
-        {TALK_END, NULL, 0}};
+        ACCEPT, HEAR("end of body"), SAY("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        WAIT(5), END};
     (void)state;
     struct scene s;
     struct rope body;
@@ -468,8 +297,8 @@ static void sends_a_large_body_in_many_writes(void **state)
     s.body = &body;
     call(&s);
     assert_int_equal(s.head_end, ERR_OK);
-    assert_int_equal(s.peer.len, strlen(GET) + SIZE + 11);
-    assert_memory_equal(s.peer.heard + strlen(GET), large, SIZE);
+    assert_int_equal(s.peer.len, strlen(CALL_GET) + SIZE + 11);
+    assert_memory_equal(s.peer.heard + strlen(CALL_GET), large, SIZE);
     assert_int_equal(upstream_idle(s.upstream), 1);
     close_scene(&s);
     free(large);
@@ -479,11 +308,8 @@ static void hears_an_error_before_everything_is_sent(void **state)
 {
     enum { SIZE = 16 << 20 };
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0},
-        {TALK_SAY, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig", 0},
-        {TALK_WAIT, NULL, 20},
-        {TALK_END, NULL, 0}};
+        ACCEPT, HEAR(BLANK), SAY("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"),
+        WAIT(20), END};
     (void)state;
     struct scene s;
     struct rope body;
@@ -507,10 +333,9 @@ static void hears_an_error_before_everything_is_sent(void **state)
 
 static void reuses_a_connection(void **state)
 {
-    static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0}, {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0}, {TALK_HEAR, "\r\n\r\n", 0},
-        {TALK_SAY, OK2, 0}, {TALK_WAIT, NULL, 5}, {TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {ACCEPT,      HEAR(BLANK), SAY(OK2),
+                                             HEAR(BLANK), SAY(OK2),    HEAR(BLANK),
+                                             SAY(OK2),    WAIT(5),     END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -525,18 +350,16 @@ static void reuses_a_connection(void **state)
 
 static void check_redial(enum talk_op death)
 {
-    const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0}, {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {death, NULL, 0}, {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0}, {TALK_WAIT, NULL, 5},
-        {TALK_END, NULL, 0}};
+    const struct talk_line lines[] = {ACCEPT,           HEAR(BLANK), SAY(OK2),    HEAR(BLANK),
+                                      {death, NULL, 0}, ACCEPT,      HEAR(BLANK), SAY(OK2),
+                                      WAIT(5),          END};
     struct scene s;
     open_scene(&s, lines);
     call(&s);
     call(&s);
     assert_int_equal(s.head_end, ERR_OK);
     assert_string_equal(s.got, "ok");
-    assert_string_equal(s.peer.heard, GET GET GET);
+    assert_string_equal(s.peer.heard, CALL_GET CALL_GET CALL_GET);
     assert_int_equal(s.peer.accepted, 2);
     close_scene(&s);
 }
@@ -551,11 +374,8 @@ static void replaces_a_reused_connection_that_dies(void **state)
 /* The peer closed while nobody looked: no turn of the loop has noticed. */
 static void replaces_a_connection_that_died_in_the_pool(void **state)
 {
-    static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0}, {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0},
-        {TALK_WAIT, NULL, 10}, {TALK_RST, NULL, 0}, {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0}, {TALK_WAIT, NULL, 5},
-        {TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {ACCEPT, HEAR(BLANK), SAY(OK2), WAIT(10), RST,
+                                             ACCEPT, HEAR(BLANK), SAY(OK2), WAIT(5),  END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -569,10 +389,8 @@ static void replaces_a_connection_that_died_in_the_pool(void **state)
 
 static void redials_only_once(void **state)
 {
-    static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0}, {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_CLOSE, NULL, 0}, {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_CLOSE, NULL, 0}, {TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {ACCEPT, HEAR(BLANK), SAY(OK2), HEAR(BLANK), CLOSE,
+                                             ACCEPT, HEAR(BLANK), CLOSE,    END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -584,10 +402,8 @@ static void redials_only_once(void **state)
 
 static void does_not_redial_once_the_time_for_it_is_over(void **state)
 {
-    static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0}, {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_WAIT, NULL, 30}, {TALK_CLOSE, NULL, 0},
-        {TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {ACCEPT,   HEAR(BLANK), SAY(OK2), HEAR(BLANK),
+                                             WAIT(30), CLOSE,       END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -600,10 +416,8 @@ static void does_not_redial_once_the_time_for_it_is_over(void **state)
 
 static void does_not_redial_after_the_first_byte(void **state)
 {
-    static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0}, {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, OK2, 0},
-        {TALK_HEAR, "\r\n\r\n", 0}, {TALK_SAY, "H", 0}, {TALK_WAIT, NULL, 10},
-        {TALK_CLOSE, NULL, 0}, {TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {ACCEPT,   HEAR(BLANK), SAY(OK2), HEAR(BLANK),
+                                             SAY("H"), WAIT(10),    CLOSE,    END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -617,10 +431,7 @@ static void does_not_redial_after_the_first_byte(void **state)
 
 static void closing_cancels_the_request_at_once(void **state)
 {
-    static const struct talk_line lines[] = {{TALK_ACCEPT, NULL, 0},
-                                             {TALK_HEAR, "\r\n\r\n", 0},
-                                             {TALK_ALL, NULL, 0},
-                                             {TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {ACCEPT, HEAR(BLANK), ALL, END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -643,7 +454,7 @@ static void closing_cancels_the_request_at_once(void **state)
 
 static void may_be_closed_while_dialing(void **state)
 {
-    static const struct talk_line lines[] = {{TALK_END, NULL, 0}};
+    static const struct talk_line lines[] = {END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
@@ -659,12 +470,7 @@ static void may_be_closed_while_dialing(void **state)
 static void a_reset_in_the_body_is_told(void **state)
 {
     static const struct talk_line lines[] = {
-        {TALK_ACCEPT, NULL, 0},
-        {TALK_HEAR, "\r\n\r\n", 0},
-        {TALK_SAY, "HTTP/1.1 200 OK\r\n\r\nuntil", 0},
-        {TALK_WAIT, NULL, 20},
-        {TALK_RST, NULL, 0},
-        {TALK_END, NULL, 0}};
+        ACCEPT, HEAR(BLANK), SAY("HTTP/1.1 200 OK\r\n\r\nuntil"), WAIT(20), RST, END};
     (void)state;
     struct scene s;
     open_scene(&s, lines);
