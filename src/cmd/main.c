@@ -2,21 +2,26 @@
 #include <string.h>
 
 #include "cmd/check_cmd.h"
+#include "cmd/demo.h"
+#include "cmd/explain_cmd.h"
 #include "cmd/options.h"
 #include "cmd/serve.h"
+#include "cmd/status_cmd.h"
+#include "cmd/wait_healthy.h"
 
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
-    &SERVE_COMMAND,
-    &CHECK_COMMAND,
+    &SERVE_COMMAND,   &CHECK_COMMAND,        &STATUS_COMMAND,
+    &EXPLAIN_COMMAND, &WAIT_HEALTHY_COMMAND, &DEMO_COMMAND,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_usage(FILE *out)
 {
-    fprintf(out, "fallthrough keeps an LLM API answering when GPUs, processes or servers fail.\n"
-                 "\nusage: fallthrough COMMAND [OPTIONS]\n\n");
+    fprintf(out,
+            "fallthrough keeps an LLM API answering when GPUs, processes or servers fail.\n"
+            "\nusage: fallthrough COMMAND [OPTIONS]\n\n");
     options_list(commands, COMMAND_COUNT, out);
     fprintf(out, "\n'fallthrough COMMAND --help' explains one command.\n");
 }

@@ -41,7 +41,8 @@ struct serve {
     uv_signal_t on_term, on_int;
 };
 
-/* Secrets of the configuration must not end up in a core file; the sanitizers need to look inside. */
+/* Secrets of the configuration must not end up in a core file; the sanitizers need to look
+ * inside. */
 static void protect_process(void)
 {
     struct rlimit files;
@@ -165,7 +166,8 @@ static void start_workers(struct serve *s)
         struct worker_thread *t = &s->threads[i];
         t->serve = s;
         t->ended = (struct post){.run = on_worker_ended, .arg = s};
-        t->worker = worker_new(s->gateway, (uint32_t)i, &s->fds[i * listen_count], listen_count);
+        t->worker =
+            worker_new(s->gateway, (uint32_t)i, &s->fds[i * listen_count], listen_count);
     }
     for (size_t i = 0; i < s->thread_count; i++) {
         CHECK(uv_thread_create(&s->threads[i].thread, thread_main, &s->threads[i]) == 0);
@@ -203,16 +205,16 @@ static void start_control(struct serve *s)
     watch_signal(s, &s->on_term, SIGTERM);
     watch_signal(s, &s->on_int, SIGINT);
     s->prober = prober_start(g, s->loop);
-    s->admin = admin_api_start(&(struct admin_api_conf){
-        .loop = s->loop,
-        .fd = s->admin_fd,
-        .token = s->settings->admin_token,
-        .limits = limits,
-        .source = {.catalog = &s->settings->catalog,
-                   .board = g->board,
-                   .draining = &g->draining,
-                   .connections = &g->connections,
-                   .started_wall_ms = g->started_wall_ms}});
+    s->admin = admin_api_start(
+        &(struct admin_api_conf){.loop = s->loop,
+                                 .fd = s->admin_fd,
+                                 .token = s->settings->admin_token,
+                                 .limits = limits,
+                                 .source = {.catalog = &s->settings->catalog,
+                                            .board = g->board,
+                                            .draining = &g->draining,
+                                            .connections = &g->connections,
+                                            .started_wall_ms = g->started_wall_ms}});
 }
 
 static void run(struct serve *s)

@@ -1,0 +1,97 @@
+#include "cmd/admin_get.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/escape.h"
+#include "cmd/options.h"
+#include "cmd/server_error.h"
+
+enum { TIMEOUT_MS = 10000 };
+
+struct str admin_text(const json_t *object, const char *key, struct arena *a)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_string(value)) {
+        return STR("");
+    }
+    return escape_text(a, str_of(json_string_value(value), json_string_length(value)), "");
+}
+
+static int fail_unreachable(const char *command, struct str url, const struct fetched *out)
+{
+    (void)fprintf(stderr, "fallthrough %s: cannot reach the gateway's admin port at %.*s: %s\n",
+                  command, STR_FMT(url), out->why);
+    return CMD_UNREACHABLE;
+}
+
+static int fail_status(const char *command, struct str url, struct fetched *out)
+{
+    struct str said = server_error_text(out->body, &out->arena);
+    bool is_token = out->status == 401;
+    (void)fprintf(stderr, "fallthrough %s: %.*s (%d from %.*s)%s\n", command,
+                  STR_FMT(said.len > 0 ? said : STR("no answer that could be used")),
+                  out->status, STR_FMT(url),
+                  is_token ? "; the token is read from FALLTHROUGH_ADMIN_TOKEN" : "");
+    return CMD_FAILED;
+}
+
+/* `url`: of the request, for messages. */
+static int judge(const char *command, struct str url, enum err e, struct fetched *out,
+                 json_t **json)
+{
+    if (e != ERR_OK && out->status == 0) {
+        return fail_unreachable(command, url, out);
+    }
+    if (e != ERR_OK) {
+        (void)fprintf(stderr, "fallthrough %s: %.*s: %s\n", command, STR_FMT(url), out->why);
+        return CMD_FAILED;
+    }
+    if (out->status != 200) {
+        return fail_status(command, url, out);
+    }
+    *json = json_loadb(out->body.ptr, out->body.len, 0, NULL);
+    if (!json_is_object(*json)) {
+        json_decref(*json);
+        *json = NULL;
+        (void)fprintf(stderr,
+                      "fallthrough %s: %.*s did not answer with a JSON object; is it the admin "
+                      "port of a gateway?\n",
+                      command, STR_FMT(url));
+        return CMD_FAILED;
+    }
+    return CMD_FINE;
+}
+
+int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
+              json_t **json)
+{
+    const char *token = getenv("FALLTHROUGH_ADMIN_TOKEN");
+    const char *why = "";
+    struct fetch_conf conf = {.method = "GET",
+                              .target = target,
+                              .bearer = str_from(token ? token : ""),
+                              .timeout_ms = TIMEOUT_MS};
+    admin = admin ? admin : "http://127.0.0.1:8401";
+    *json = NULL;
+    *out = (struct fetched){.status = 0};
+    arena_init(&out->arena);
+    if (url_parse(str_from(admin), &conf.url, &why) != ERR_OK) {
+        struct str shown = escape_text(&out->arena, str_from(admin), "");
+        (void)fprintf(stderr, "fallthrough %s: --admin '%.*s' is not a usable URL: %s\n",
+                      command, STR_FMT(shown), why);
+        return CMD_USAGE;
+    }
+    arena_fini(&out->arena);
+    enum err e = fetch(&conf, out);
+    struct str url =
+        arena_printf(&out->arena, "%.*s%.*s%.*s", STR_FMT(fetch_origin(&conf.url, &out->arena)),
+                     STR_FMT(conf.url.path), STR_FMT(target));
+    return judge(command, url, e, out, json);
+}
+
+void admin_print_body(const struct fetched *out)
+{
+    (void)fwrite(out->body.ptr, 1, out->body.len, stdout);
+    (void)putchar('\n');
+}

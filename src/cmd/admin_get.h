@@ -1,0 +1,27 @@
+#pragma once
+
+#include <jansson.h>
+
+#include "base/str.h"
+#include "cmd/fetch.h"
+
+/*
+ * What the commands ask the admin port of a running gateway. The token of
+ * FALLTHROUGH_ADMIN_TOKEN goes along where there is one.
+ */
+
+/*
+ * GET target (percent-encoded) at `admin` (NULL: the default). CMD_FINE: a 200 with a JSON
+ * object, *json is new (json_decref) and out->body its text. Otherwise *json is NULL, standard
+ * error says why, and the exit code is returned: CMD_UNREACHABLE, CMD_USAGE for a URL that is
+ * none, CMD_FAILED. fetched_fini in any case.
+ */
+int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
+              json_t **json);
+
+/* A member of an object: its text escaped for a terminal, "" where it is no string. Lives as
+ * long as the arena. */
+struct str admin_text(const json_t *object, const char *key, struct arena *a);
+
+/* Prints out->body as it came, with a line end. */
+void admin_print_body(const struct fetched *out);

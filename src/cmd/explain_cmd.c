@@ -1,0 +1,135 @@
+#include "cmd/explain_cmd.h"
+
+#include "cmd/admin_get.h"
+#include "cmd/operands.h"
+#include "cmd/status_table.h"
+
+struct explain_options {
+    bool json;
+    const char *admin;
+};
+
+static const struct option_row OPTIONS[] = {OPTION_JSON(struct explain_options, json),
+                                            OPTION_ADMIN(struct explain_options, admin)};
+
+const struct command EXPLAIN_COMMAND = {
+    .name = "explain",
+    .operands = "MODEL",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Tells which backend the next request would get and why not the others.",
+    .options = OPTIONS,
+    .option_count = sizeof(OPTIONS) / sizeof(OPTIONS[0]),
+    .run = cmd_explain,
+};
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+/* "/explain?model=" with the name percent-encoded. */
+static struct str make_target(const char *model, struct arena *a)
+{
+    static const char PATH[] = "/explain?model=";
+    struct str name = str_from(model);
+    char *out = arena_alloc(a, sizeof(PATH) + name.len * 3);
+    size_t len = sizeof(PATH) - 1;
+    memcpy(out, PATH, sizeof(PATH));
+    for (size_t i = 0; i < name.len; i++) {
+        if (is_unreserved(name.ptr[i])) {
+            out[len++] = name.ptr[i];
+        } else {
+            len += (size_t)snprintf(out + len, 4, "%%%02X", (unsigned char)name.ptr[i]);
+        }
+    }
+    return str_of(out, len);
+}
+
+static void print_next(const json_t *explained, struct arena *a)
+{
+    struct str model = admin_text(explained, "model", a);
+    struct str asked = admin_text(explained, "asked", a);
+    const char *separator = "";
+    size_t i;
+    json_t *backend;
+    (void)fputs("next: ", stdout);
+    json_array_foreach(json_object_get(explained, "backends"), i, backend)
+    {
+        if (str_eq(admin_text(backend, "verdict", a), STR("next"))) {
+            (void)printf("%s%.*s", separator, STR_FMT(admin_text(backend, "name", a)));
+            separator = " or ";
+        }
+    }
+    (void)fputs(separator[0] == '\0' ? "none, no backend can serve this model now" : "",
+                stdout);
+    if (!str_eq(model, asked)) {
+        (void)printf(" (model %.*s)", STR_FMT(model));
+    }
+    (void)putchar('\n');
+}
+
+static void print_other(const json_t *backend, struct arena *a)
+{
+    char until[32];
+    const json_t *until_s = json_object_get(backend, "until_s");
+    (void)printf("not %.*s (tier %lld): %.*s", STR_FMT(admin_text(backend, "name", a)),
+                 json_integer_value(json_object_get(backend, "tier")),
+                 STR_FMT(admin_text(backend, "why", a)));
+    if (json_is_number(until_s)) {
+        status_table_duration(json_number_value(until_s), until, sizeof(until));
+        (void)printf("; for another %s", until);
+    }
+    (void)putchar('\n');
+}
+
+static void print(const json_t *explained)
+{
+    struct arena a;
+    size_t i;
+    json_t *backend;
+    arena_init(&a);
+    print_next(explained, &a);
+    json_array_foreach(json_object_get(explained, "backends"), i, backend)
+    {
+        if (!str_eq(admin_text(backend, "verdict", &a), STR("next"))) {
+            print_other(backend, &a);
+        }
+    }
+    arena_fini(&a);
+}
+
+static int explain(const char *model, const struct explain_options *o)
+{
+    struct fetched got;
+    struct arena a;
+    json_t *explained = NULL;
+    arena_init(&a);
+    int code = admin_get("explain", o->admin, make_target(model, &a), &got, &explained);
+    if (code == CMD_FINE && o->json) {
+        admin_print_body(&got);
+    } else if (code == CMD_FINE) {
+        print(explained);
+    }
+    json_decref(explained);
+    fetched_fini(&got);
+    arena_fini(&a);
+    return code;
+}
+
+int cmd_explain(int argc, char **argv)
+{
+    struct explain_options o = {.json = false};
+    int first = 0;
+    operands_last(&EXPLAIN_COMMAND, argc, argv);
+    switch (options_read(&EXPLAIN_COMMAND, argc, argv, &o, &first)) {
+    case OPTIONS_DONE:
+        return CMD_FINE;
+    case OPTIONS_BAD:
+        return CMD_USAGE;
+    case OPTIONS_RUN:
+        break;
+    }
+    return explain(argv[first], &o);
+}

@@ -1,0 +1,60 @@
+#include "cmd/status_cmd.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/admin_get.h"
+#include "cmd/status_table.h"
+
+struct status_options {
+    bool json;
+    const char *admin;
+};
+
+static const struct option_row OPTIONS[] = {OPTION_JSON(struct status_options, json),
+                                            OPTION_ADMIN(struct status_options, admin)};
+
+const struct command STATUS_COMMAND = {
+    .name = "status",
+    .summary = "Shows models, tiers and backends: state, why, since, load and speed.",
+    .options = OPTIONS,
+    .option_count = sizeof(OPTIONS) / sizeof(OPTIONS[0]),
+    .run = cmd_status,
+};
+
+/* NO_COLOR: see no-color.org. */
+static bool wants_color(void)
+{
+    const char *refused = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) == 1 && (!refused || refused[0] == '\0');
+}
+
+static int show(const struct status_options *o)
+{
+    struct fetched got;
+    json_t *status = NULL;
+    int code = admin_get("status", o->admin, STR("/status"), &got, &status);
+    if (code == CMD_FINE && o->json) {
+        admin_print_body(&got);
+    } else if (code == CMD_FINE) {
+        status_table_print(status, stdout, wants_color());
+    }
+    json_decref(status);
+    fetched_fini(&got);
+    return code;
+}
+
+int cmd_status(int argc, char **argv)
+{
+    struct status_options o = {.json = false};
+    int first = 0;
+    switch (options_read(&STATUS_COMMAND, argc, argv, &o, &first)) {
+    case OPTIONS_DONE:
+        return CMD_FINE;
+    case OPTIONS_BAD:
+        return CMD_USAGE;
+    case OPTIONS_RUN:
+        break;
+    }
+    return show(&o);
+}
