@@ -7,7 +7,7 @@ all: build
 
 build: ## build/fallthrough with release flags
 	@tools/install.sh build
-	@tools/build.sh build --buildtype=release -Db_lto=true
+	@tools/build.sh build --buildtype=release -Db_lto=true -Dtests=false
 
 run: build ## two local llama.cpp backends and the gateway on 127.0.0.1:8400
 	@tools/install.sh run

@@ -12,3 +12,4 @@ if [ ! -f "$dir/build.ninja" ]; then
 fi
 echo "== building $dir"
 ninja -C "$dir" --quiet
+ln -sf src/cmd/fallthrough "$dir/fallthrough"

@@ -12,9 +12,9 @@
  *      data        start            end            cap  (<= max)
  *        |  given   |     content    |    free      |
  *
- * Append at the end, take from the front. It never grows past `max`, which must be stated when it
- * is made. Memory is taken at the first append. Pointers into it live until the next append or
- * reserve. Not thread-safe.
+ * Append at the end, take from the front. It never grows past `max`, which must be stated when
+ * it is made. Memory is taken at the first append. Pointers into it live until the next append
+ * or reserve. Not thread-safe.
  */
 
 struct buf {

@@ -6,29 +6,29 @@
  * the texts come from it.
  */
 
-#define ERR_LIST(X)                                                                            \
-    X(OK, "no error")                                                                          \
-    X(AGAIN, "nothing more now")                                                               \
-    X(EOF, "ended")                                                                            \
-    X(SYNTAX, "malformed")                                                                     \
-    X(UTF8, "not valid UTF-8")                                                                 \
-    X(TOO_LARGE, "over the limit")                                                             \
-    X(TOO_DEEP, "nested too deeply")                                                           \
-    X(DUPLICATE, "given twice")                                                                \
-    X(NOT_FOUND, "not found")                                                                  \
-    X(TYPE, "of the wrong type")                                                               \
-    X(RANGE, "out of range")                                                                   \
-    X(UNSUPPORTED, "not supported")                                                            \
-    X(REFUSED, "connection refused")                                                           \
-    X(RESET, "connection reset")                                                               \
-    X(CLOSED, "connection closed before an answer")                                            \
-    X(TRUNCATED, "ended before it was complete")                                               \
-    X(TIMEOUT, "timed out")                                                                    \
-    X(UNREACHABLE, "host unreachable")                                                         \
-    X(DNS, "name could not be resolved")                                                       \
-    X(TLS, "TLS failed")                                                                       \
-    X(NO_FDS, "out of file descriptors")                                                       \
-    X(BUSY, "in use")                                                                          \
+#define ERR_LIST(X)                                 \
+    X(OK, "no error")                               \
+    X(AGAIN, "nothing more now")                    \
+    X(EOF, "ended")                                 \
+    X(SYNTAX, "malformed")                          \
+    X(UTF8, "not valid UTF-8")                      \
+    X(TOO_LARGE, "over the limit")                  \
+    X(TOO_DEEP, "nested too deeply")                \
+    X(DUPLICATE, "given twice")                     \
+    X(NOT_FOUND, "not found")                       \
+    X(TYPE, "of the wrong type")                    \
+    X(RANGE, "out of range")                        \
+    X(UNSUPPORTED, "not supported")                 \
+    X(REFUSED, "connection refused")                \
+    X(RESET, "connection reset")                    \
+    X(CLOSED, "connection closed before an answer") \
+    X(TRUNCATED, "ended before it was complete")    \
+    X(TIMEOUT, "timed out")                         \
+    X(UNREACHABLE, "host unreachable")              \
+    X(DNS, "name could not be resolved")            \
+    X(TLS, "TLS failed")                            \
+    X(NO_FDS, "out of file descriptors")            \
+    X(BUSY, "in use")                               \
     X(IO, "input/output error")
 
 enum err {

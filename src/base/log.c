@@ -147,7 +147,8 @@ static void note_dropped(void)
     atomic_fetch_add_explicit(&sink.untold, 1, memory_order_relaxed);
 }
 
-/* A pipe that polls writable has room for PIPE_BUF (4096) bytes, so the write does not block. */
+/* A pipe that polls writable has room for PIPE_BUF (4096) bytes, so the write does not block.
+ */
 static void emit(const struct line *l, uint64_t told)
 {
     struct pollfd p = {.fd = sink.fd, .events = POLLOUT};

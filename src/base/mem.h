@@ -13,9 +13,9 @@
  * rewind after it give back just that work's memory (an attempt that failed). Not thread-safe.
  */
 
-void *mem_alloc(size_t size);            /* zeroed; free with free() */
+void *mem_alloc(size_t size);             /* zeroed; free with free() */
 void *mem_resize(void *ptr, size_t size); /* as realloc; the new part is not zeroed */
-char *mem_dup(struct str s);             /* NUL-terminated copy; free with free() */
+char *mem_dup(struct str s);              /* NUL-terminated copy; free with free() */
 
 struct arena {
     /* private: */

@@ -18,11 +18,19 @@ struct str {
 };
 
 #define STR(literal) ((struct str){.ptr = "" literal, .len = sizeof("" literal) - 1})
-#define STR_INIT(literal) {.ptr = "" literal, .len = sizeof("" literal) - 1} /* for static tables */
+#define STR_INIT(literal)                                \
+    {                                                    \
+        .ptr = "" literal, .len = sizeof("" literal) - 1 \
+    } /* for static tables */
 #define STR_NONE ((struct str){.ptr = NULL, .len = 0})
 
 /* For printf: "%.*s", STR_FMT(s). Cuts at INT_MAX. */
-#define STR_FMT(s) (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), (s).ptr
+#define STR_FMT(s) str_precision(s), (s).ptr
+
+static inline int str_precision(struct str s)
+{
+    return s.len > 0x7fffffff ? 0x7fffffff : (int)s.len;
+}
 
 static inline struct str str_of(const char *ptr, size_t len)
 {
@@ -58,11 +66,12 @@ bool str_has(struct str s, struct str needle);
 /* Without spaces and tabs at both ends. */
 struct str str_trim(struct str s);
 
-/* Cuts s at the first `sep`: returns what is before it and leaves what is after it in *s; without a
- * `sep` returns all and leaves *s empty. */
+/* Cuts s at the first `sep`: returns what is before it and leaves what is after it in *s;
+ * without a `sep` returns all and leaves *s empty. */
 struct str str_cut(struct str *s, char sep);
 
-/* Decimal digits only, no sign, no space. ERR_SYNTAX (also when empty) or ERR_RANGE over `max`. */
+/* Decimal digits only, no sign, no space. ERR_SYNTAX (also when empty) or ERR_RANGE over `max`.
+ */
 NODISCARD enum err str_to_u64(struct str s, uint64_t max, uint64_t *out);
 
 /* Equal or not in time that depends on the lengths only; for secrets. */

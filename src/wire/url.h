@@ -39,6 +39,6 @@ NODISCARD enum err address_parse(struct str text, struct address *out, const cha
 /* True when only this machine can reach it: 127.0.0.0/8, ::1, localhost, unix. */
 bool address_is_loopback(const struct address *a);
 
-/* Percent-decoded copy in the arena (RFC 3986 2.1). What is no valid escape stays as it is; `+` stands for a
- * space only in queries (`is_query`). */
+/* Percent-decoded copy in the arena (RFC 3986 2.1). What is no valid escape stays as it is; `+`
+ * stands for a space only in queries (`is_query`). */
 struct str url_decode(struct str s, bool is_query, struct arena *a);

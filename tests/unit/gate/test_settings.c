@@ -136,6 +136,28 @@ static void has_the_defaults_of_the_contract(void **state)
     unload(&l);
 }
 
+static void assert_every_value_of_backend(const struct backend *b)
+{
+    assert_true(str_eq(b->host, STR("::1")));
+    assert_true(str_eq(b->host_header, STR("[::1]:8443")));
+    assert_true(str_eq(b->path, STR("/prefix")));
+    assert_int_equal(b->header_count, 2);
+    assert_string_equal(b->headers[0].name.ptr, "X-Org");
+    assert_string_equal(b->headers[0].value.ptr, "web-secret");
+    assert_string_equal(b->tls_ca.ptr, "/tmp/ca.pem");
+    assert_string_equal(b->tls_cert.ptr, "/c.pem");
+    assert_int_equal(b->health.down_after, 100);
+    assert_int_equal(b->health.up_after, 2);
+    assert_int_equal(b->deadlines.connect_ms, 5);
+    assert_int_equal(b->deadlines.first_token_per_1k_ms, 0);
+    assert_int_equal(b->deadlines.first_token_ms, 60000);
+    assert_int_equal(b->retry.same_backend, 0);
+    assert_int_equal(b->retry.on, RETRY_ON_RESET);
+    assert_false(b->degrade.has_max_tokens);
+    assert_true(b->degrade.has_temperature);
+    assert_int_equal(b->degrade.notice.len, 0);
+}
+
 static void reads_every_value(void **state)
 {
     struct loading l;
@@ -178,25 +200,7 @@ static void reads_every_value(void **state)
     assert_int_equal(s->upstream, UPSTREAM_NEVER);
     assert_int_equal(s->keep_alive_ms, 0);
     assert_int_equal(s->annotate, ANNOTATE_OFF);
-    const struct backend *b = get_backend(&l, "a");
-    assert_true(str_eq(b->host, STR("::1")));
-    assert_true(str_eq(b->host_header, STR("[::1]:8443")));
-    assert_true(str_eq(b->path, STR("/prefix")));
-    assert_int_equal(b->header_count, 2);
-    assert_string_equal(b->headers[0].name.ptr, "X-Org");
-    assert_string_equal(b->headers[0].value.ptr, "web-secret");
-    assert_string_equal(b->tls_ca.ptr, "/tmp/ca.pem");
-    assert_string_equal(b->tls_cert.ptr, "/c.pem");
-    assert_int_equal(b->health.down_after, 100);
-    assert_int_equal(b->health.up_after, 2);
-    assert_int_equal(b->deadlines.connect_ms, 5);
-    assert_int_equal(b->deadlines.first_token_per_1k_ms, 0);
-    assert_int_equal(b->deadlines.first_token_ms, 60000);
-    assert_int_equal(b->retry.same_backend, 0);
-    assert_int_equal(b->retry.on, RETRY_ON_RESET);
-    assert_false(b->degrade.has_max_tokens);
-    assert_true(b->degrade.has_temperature);
-    assert_int_equal(b->degrade.notice.len, 0);
+    assert_every_value_of_backend(get_backend(&l, "a"));
     unload(&l);
 }
 

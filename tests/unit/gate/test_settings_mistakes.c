@@ -67,6 +67,16 @@ static void refuses_wrong_values_of_the_root(void **state)
          ":1:34: error: the same key as that of 'a'\n"},
         {"tls: {cert: x}\n", ":1:6: error: 'tls' needs 'key'\n"},
         {"tls: {key: x}\n", ":1:6: error: 'tls' needs 'cert'\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        assert_mistake(&CASES[i], true);
+    }
+}
+
+static void refuses_wrong_values_of_the_sections(void **state)
+{
+    static const struct mistake CASES[] = {
         {"limits: {header: 1g}\n", "'header' must be from 1k to 1m, not '1g'\n"},
         {"limits: {connections: 0}\n", "'connections' must be from 1 to 1000000, not '0'\n"},
         {"log: {level: loud}\n",
@@ -129,6 +139,16 @@ static void refuses_wrong_backends(void **state)
          "'tls' needs an https url\n"},
         {"backends: {a: {type: vllm, url: https://h, tls: {cert: x}}}" MODELS,
          "'cert' and 'key' go together\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        assert_mistake(&CASES[i], false);
+    }
+}
+
+static void refuses_wrong_details_of_backends(void **state)
+{
+    static const struct mistake CASES[] = {
         {"backends: {a: {type: vllm, url: http://h, headers: x}}" MODELS,
          "'headers' must be a mapping of names to values"},
         {"backends: {a: {type: vllm, url: http://h, headers: {a b: x}}}" MODELS,
@@ -282,7 +302,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_wrong_values_of_the_root),
+        cmocka_unit_test(refuses_wrong_values_of_the_sections),
         cmocka_unit_test(refuses_wrong_backends),
+        cmocka_unit_test(refuses_wrong_details_of_backends),
         cmocka_unit_test(refuses_wrong_models),
         cmocka_unit_test(finds_all_mistakes_at_once),
         cmocka_unit_test(warns_without_refusing),

@@ -2,12 +2,24 @@
 
 #include "ollama_made.h"
 
+struct message_case {
+    const char *message;
+    const char *becomes;
+};
+
+static void assert_messages(const struct message_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char body[2048];
+        char expected[2048];
+        (void)snprintf(expected, sizeof(expected), HEAD "[%s]}", cases[i].becomes);
+        assert_becomes(with_message(body, sizeof(body), cases[i].message), expected);
+    }
+}
+
 static void maps_each_kind_of_message(void **state)
 {
-    static const struct {
-        const char *message;
-        const char *becomes;
-    } cases[] = {
+    static const struct message_case cases[] = {
         {"{'role':'developer','content':'x'}", "{'role':'system','content':'x'}"},
         {"{'role':'system','content':'a\\'\\u00e9\\n'}",
          "{'role':'system','content':'a\\'\\u00e9\\n'}"},
@@ -39,6 +51,14 @@ static void maps_each_kind_of_message(void **state)
          "'low'}},{'type':'text','text':'and'},{'type':'image_url','image_url':"
          "{'url':'DATA:image\\/jpeg;BASE64,AA\\/B'}}]}",
          "{'role':'user','content':'see\\nand','images':['iVBO+/8=','AA/B']}"},
+    };
+    (void)state;
+    assert_messages(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void maps_tool_calls_and_their_results(void **state)
+{
+    static const struct message_case cases[] = {
         {"{'role':'assistant','tool_calls':[{'id':'c1','type':'function',"
          "'function':{'name':'f','arguments':' {\\'a\\': [1, "
          "\\'\\\\u00e9\\']}'}},"
@@ -58,12 +78,7 @@ static void maps_each_kind_of_message(void **state)
          "'f'}"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char body[2048];
-        char expected[2048];
-        (void)snprintf(expected, sizeof(expected), HEAD "[%s]}", cases[i].becomes);
-        assert_becomes(with_message(body, sizeof(body), cases[i].message), expected);
-    }
+    assert_messages(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void names_a_tool_result_after_its_call(void **state)
@@ -245,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_each_kind_of_message),
+        cmocka_unit_test(maps_tool_calls_and_their_results),
         cmocka_unit_test(names_a_tool_result_after_its_call),
         cmocka_unit_test(refuses_messages_that_cannot_be_expressed),
         cmocka_unit_test(refuses_messages_of_the_wrong_type),

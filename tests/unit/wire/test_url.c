@@ -214,16 +214,22 @@ static void decodes_escapes_and_leaves_what_is_none(void **state)
     static const struct {
         const char *in, *path, *query;
     } rows[] = {
-        {"", "", ""},           {"a%2Fb", "a/b", "a/b"}, {"%41%6a", "Aj", "Aj"},
-        {"a+b", "a+b", "a b"},  {"100%", "100%", "100%"}, {"%4", "%4", "%4"},
+        {"", "", ""},
+        {"a%2Fb", "a/b", "a/b"},
+        {"%41%6a", "Aj", "Aj"},
+        {"a+b", "a+b", "a b"},
+        {"100%", "100%", "100%"},
+        {"%4", "%4", "%4"},
         {"%zz%2", "%zz%2", "%zz%2"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct arena a;
         arena_init(&a);
-        assert_true(str_eq(url_decode(str_from(rows[i].in), false, &a), str_from(rows[i].path)));
-        assert_true(str_eq(url_decode(str_from(rows[i].in), true, &a), str_from(rows[i].query)));
+        assert_true(
+            str_eq(url_decode(str_from(rows[i].in), false, &a), str_from(rows[i].path)));
+        assert_true(
+            str_eq(url_decode(str_from(rows[i].in), true, &a), str_from(rows[i].query)));
         arena_fini(&a);
     }
 }
