@@ -65,10 +65,10 @@ static struct annotation annotation_of(const struct exchange *x)
     if (x->worker->gateway->settings->annotate != ANNOTATE_BODY) {
         return (struct annotation){.degraded = false};
     }
-    return (struct annotation){
-        .backend = a->backend->name,
-        .degraded = a->plan.is_degraded,
-        .notice = a->plan.is_degraded ? a->backend->degrade.notice : STR_NONE};
+    return (struct annotation){.backend = a->backend->name,
+                               .degraded = a->plan.is_degraded,
+                               .notice =
+                                   a->plan.is_degraded ? a->backend->degrade.notice : STR_NONE};
 }
 
 static void let_client_go(struct exchange *x)
@@ -156,13 +156,12 @@ struct str answer_annotated_event(struct exchange *x, struct str chunk)
 
 static struct str error_body(struct exchange *x)
 {
-    return x->error_body.len > 0
-               ? x->error_body
-               : client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
+    return x->error_body.len > 0 ? x->error_body
+                                 : client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
 }
 
-/* The stream has begun: the last event says why it ends, and the missing [DONE] and chunk end show
- * that it is cut. */
+/* The stream has begun: the last event says why it ends, and the missing [DONE] and chunk end
+ * show that it is cut. */
 static void answer_error_event(struct exchange *x, struct str body)
 {
     struct str parts[] = {event_start, body, event_end};

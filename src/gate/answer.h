@@ -10,15 +10,16 @@
  * Nothing here decides what to say, only how it is said.
  */
 
-/* An error for a request that is no exchange (yet). `extra`: further header lines. `close`: end the
- * connection after it. */
+/* An error for a request that is no exchange (yet). `extra`: further header lines. `close`: end
+ * the connection after it. */
 void answer_refuse(struct http_conn *c, const struct client_error *e, struct str extra,
                    bool close);
 
 /* Queues the 200 head of a stream; it goes out with the first data. Once per exchange. */
 void answer_begin_stream(struct exchange *x);
 
-/* Sends parts of a stream as they are. `last`: adds [DONE] and the clean end, and lets the client go. */
+/* Sends parts of a stream as they are. `last`: adds [DONE] and the clean end, and lets the
+ * client go. */
 void answer_stream(struct exchange *x, const struct str *parts, size_t count, bool last);
 
 /* A comment on a long wait; sends the head first if it has not gone out. */
@@ -30,8 +31,8 @@ void answer_whole(struct exchange *x, struct str body);
 /* A finish chunk with the gateway's marks, as "data: …\n\n"; lives as long as the attempt. */
 struct str answer_annotated_event(struct exchange *x, struct str chunk);
 
-/* x->error (or x->error_body with its status) instead of an answer: a response when no head has gone out,
- * else an error event and a visible cut. Lets the client go. */
+/* x->error (or x->error_body with its status) instead of an answer: a response when no head has
+ * gone out, else an error event and a visible cut. Lets the client go. */
 void answer_error(struct exchange *x);
 
 /* Appends "backend:word" to the trail of attempts. */

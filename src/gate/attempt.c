@@ -156,7 +156,8 @@ static struct str header_of(const struct attempt *a, const char *name)
     return http_find(a->head->header, a->head->header_count, name);
 }
 
-/* Delay in whole seconds or `retry-after-ms` (OpenAI); a date is not understood and counts as none. */
+/* Delay in whole seconds or `retry-after-ms` (OpenAI); a date is not understood and counts as
+ * none. */
 static uint32_t read_retry_after_ms(const struct attempt *a)
 {
     uint64_t value = 0;
@@ -338,7 +339,8 @@ static enum attempt_yield understand(struct attempt *a, struct str payload)
     return YIELD_EVENT;
 }
 
-/* The next payload in the current piece: ERR_OK, ERR_AGAIN when it is used up, ERR_TOO_LARGE. */
+/* The next payload in the current piece: ERR_OK, ERR_AGAIN when it is used up, ERR_TOO_LARGE.
+ */
 static enum err pull_payload(struct attempt *a, struct str *payload)
 {
     struct sse_event ev;

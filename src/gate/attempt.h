@@ -15,20 +15,24 @@
 #include "wire/sse.h"
 
 /*
- * One try of an exchange at one backend: the request in that backend's words, the call, and its reply
- * understood piece by piece. It judges what it sees (a `failure`) but decides nothing. Closing it
- * cancels the request at the backend.
+ * One try of an exchange at one backend: the request in that backend's words, the call, and its
+ * reply understood piece by piece. It judges what it sees (a `failure`) but decides nothing.
+ * Closing it cancels the request at the backend.
  */
 
-enum { ATTEMPT_EVENT_MAX = 1 << 20, ATTEMPT_WHOLE_MAX = 32 << 20, ATTEMPT_ERROR_MAX = 64 << 10 };
+enum {
+    ATTEMPT_EVENT_MAX = 1 << 20,
+    ATTEMPT_WHOLE_MAX = 32 << 20,
+    ATTEMPT_ERROR_MAX = 64 << 10
+};
 
 enum attempt_yield {
-    YIELD_AGAIN,  /* nothing more now */
-    YIELD_EVENT,  /* `event` holds the next one; `raw` its bytes when it may go out as it came */
-    YIELD_FLUSH,  /* what earlier events point to is about to go: send it first */
-    YIELD_WHOLE,  /* a complete plain answer is in `whole`, judged and well */
-    YIELD_END,    /* a stream of events has ended (by its framing) */
-    YIELD_FAILED  /* `failure` says why */
+    YIELD_AGAIN, /* nothing more now */
+    YIELD_EVENT, /* `event` holds the next one; `raw` its bytes when it may go out as it came */
+    YIELD_FLUSH, /* what earlier events point to is about to go: send it first */
+    YIELD_WHOLE, /* a complete plain answer is in `whole`, judged and well */
+    YIELD_END,   /* a stream of events has ended (by its framing) */
+    YIELD_FAILED /* `failure` says why */
 };
 
 enum reply_shape { SHAPE_UNKNOWN, SHAPE_EVENTS, SHAPE_WHOLE, SHAPE_ERROR };
@@ -39,14 +43,14 @@ struct attempt {
     const struct backend *backend;
     const struct dialect *dialect;
     struct degrade_plan plan;
-    bool streams; /* a stream was asked for */
+    bool streams;   /* a stream was asked for */
     uint32_t tries; /* at this backend, this one included */
 
     uint64_t started_ms;
-    uint64_t connected_ms;    /* 0: dialing */
+    uint64_t connected_ms;     /* 0: dialing */
     uint64_t first_content_ms; /* 0: none yet */
-    uint64_t progress_ms;     /* when content last came */
-    uint64_t tokens;          /* pieces of content */
+    uint64_t progress_ms;      /* when content last came */
+    uint64_t tokens;           /* pieces of content */
 
     struct reply_event event;
     struct str raw;
@@ -54,7 +58,7 @@ struct attempt {
     int status;
     enum failure failure;
     uint32_t retry_after_ms;
-    bool finished; /* every choice has its finish_reason */
+    bool finished;               /* every choice has its finish_reason */
     struct upstream_error error; /* of client errors and error objects */
 
     /* private: */
@@ -86,8 +90,8 @@ struct attempt_conf {
     void *owner;
 };
 
-/* Translates the request and opens the call. ERR_UNSUPPORTED: this backend cannot express the request; *bad
- * says what. */
+/* Translates the request and opens the call. ERR_UNSUPPORTED: this backend cannot express the
+ * request; *bad says what. */
 NODISCARD enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
                                 struct bad_request *bad);
 

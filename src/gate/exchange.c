@@ -17,11 +17,11 @@ static const struct {
     const struct step *from;
     const struct step *to;
 } arrows[] = {
-    {&step_pick, &step_await},      {&step_pick, &step_pick},       {&step_pick, &step_fail},
-    {&step_backoff, &step_pick},    {&step_await, &step_pick},      {&step_await, &step_backoff},
-    {&step_await, &step_relay},     {&step_await, &step_linger},    {&step_await, &step_fail},
-    {&step_await, &step_done},      {&step_relay, &step_linger},    {&step_relay, &step_fail},
-    {&step_relay, &step_done},      {&step_linger, &step_done},     {&step_fail, &step_done},
+    {&step_pick, &step_await},   {&step_pick, &step_pick},    {&step_pick, &step_fail},
+    {&step_backoff, &step_pick}, {&step_await, &step_pick},   {&step_await, &step_backoff},
+    {&step_await, &step_relay},  {&step_await, &step_linger}, {&step_await, &step_fail},
+    {&step_await, &step_done},   {&step_relay, &step_linger}, {&step_relay, &step_fail},
+    {&step_relay, &step_done},   {&step_linger, &step_done},  {&step_fail, &step_done},
     {&step_backoff, &step_fail},
 };
 
@@ -155,8 +155,9 @@ uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
                                                         : a->progress_ms + d->stall_ms;
     }
     uint64_t from_ms = a->connected_ms ? a->connected_ms : a->started_ms + d->connect_ms;
-    uint64_t due_ms = from_ms + budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
-                                                      x->request.prompt_bytes);
+    uint64_t due_ms =
+        from_ms + budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
+                                        x->request.prompt_bytes);
     if (waits_for_whole(a) && x->long_plain) {
         due_ms = x->share_due_ms;
     }
@@ -168,8 +169,8 @@ uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
     return due_ms;
 }
 
-/* Whether the backend is asked for a stream although the client was not: so that silence is noticed
- * early where an answer may take long. */
+/* Whether the backend is asked for a stream although the client was not: so that silence is
+ * noticed early where an answer may take long. */
 static bool wants_stream(const struct exchange *x)
 {
     const struct chat_request *q = &x->request;
@@ -223,7 +224,9 @@ static bool choose(struct exchange *x, struct pick *p, uint32_t *tries)
         return true;
     }
     *tries = 1;
-    return pick_backend(x->model, w->gateway->board, &x->tried, &w->rand, exchange_now(x), p);
+    return pick_backend(
+        &(struct pick_query){x->model, w->gateway->board, &x->tried, exchange_now(x)}, &w->rand,
+        p);
 }
 
 static const struct step *open_attempt(struct exchange *x, const struct pick *p, uint32_t tries)
@@ -276,7 +279,8 @@ static const struct step *pick_run(struct exchange *x)
 
 static const struct step *backoff_run(struct exchange *x)
 {
-    return exchange_now(x) >= x->backoff_until_ms ? &step_pick : NULL;
+    bool is_over = exchange_now(x) >= x->backoff_until_ms || exchange_now(x) >= x->due_ms;
+    return is_over ? &step_pick : NULL;
 }
 
 static const struct step *fail_run(struct exchange *x)
@@ -318,9 +322,9 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
            LOG_NUM("after_ms", exchange_now(x) - a->started_ms), LOG_DONE);
     board_count_attempt(g->board, a->backend->index, v->next == NEXT_CLIENT);
     if (v->blame != BLAME_NONE) {
-        struct board_change change =
-            board_on_failure(g->board, a->backend->index, f, !x->drew_500, a->retry_after_ms,
-                             exchange_now(x));
+        struct board_change change = board_on_failure(
+            g->board, a->backend->index,
+            &(struct failed_attempt){f, !x->drew_500, a->retry_after_ms}, exchange_now(x));
         x->drew_500 = x->drew_500 || v->blame == BLAME_SUSPECT;
         gateway_note_change(g, a->backend, &change);
     }
@@ -329,8 +333,9 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
     }
 }
 
-/* A backend that breaks the connection under a request and then refuses new ones has died with it. Two
- * such deaths are enough: a third backend is not given the same request (query of death). */
+/* A backend that breaks the connection under a request and then refuses new ones has died with
+ * it. Two such deaths are enough: a third backend is not given the same request (query of
+ * death). */
 static void note_death(struct exchange *x, enum failure f)
 {
     const struct attempt *a = x->attempt;
@@ -348,8 +353,8 @@ static void pass_client_error(struct exchange *x)
 {
     struct attempt *a = x->attempt;
     struct arena *arena = &x->arena;
-    struct str message = a->error.message.len > 0 ? a->error.message
-                                                  : STR("The backend refused the request.");
+    struct str message =
+        a->error.message.len > 0 ? a->error.message : STR("The backend refused the request.");
     struct str type = a->error.type.len > 0 ? a->error.type : STR("invalid_request_error");
     x->error = (struct client_error){
         .status = a->status,
@@ -426,8 +431,8 @@ static bool is_sane_id(struct str id)
 {
     for (size_t i = 0; i < id.len; i++) {
         char c = id.ptr[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '-' || c == '_' || c == '.';
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                    (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
         if (!fine) {
             return false;
         }
@@ -495,9 +500,9 @@ static bool understand_request(struct exchange *x, struct client_error *e)
             .type = "invalid_request_error",
             .code = "model_not_found",
             .param = STR("model"),
-            .message = arena_printf(&x->arena, "The model '%.*s' does not exist. Models here: %.*s.",
-                                    STR_FMT(x->request.model),
-                                    STR_FMT(model_names(catalog, &x->arena)))};
+            .message = arena_printf(
+                &x->arena, "The model '%.*s' does not exist. Models here: %.*s.",
+                STR_FMT(x->request.model), STR_FMT(model_names(catalog, &x->arena)))};
         return false;
     }
     return true;

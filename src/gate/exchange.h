@@ -14,8 +14,9 @@
 #include "tiers/picker.h"
 
 /*
- * One client request and its whole answer, over however many attempts. The exchange outlives its attempts:
- * the client's request is the durable object, each try at a backend is disposable.
+ * One client request and its whole answer, over however many attempts. The exchange outlives
+ * its attempts: the client's request is the durable object, each try at a backend is
+ * disposable.
  *
  *             ┌───────────── elsewhere ◀──────────────┐
  *             ▼                                       │
@@ -24,8 +25,9 @@
  *             │      ├──── failed ────────────────────┤
  *           backoff ◀┘ (same backend)                 └──▶ fail
  *
- * Callbacks only set wake bits and ready the exchange; exchange_run, once a turn, moves it. Steps
- * return the next step; exchange_run is the only place that changes `step`. Belongs to its worker's thread.
+ * Callbacks only set wake bits and ready the exchange; exchange_run, once a turn, moves it.
+ * Steps return the next step; exchange_run is the only place that changes `step`. Belongs to
+ * its worker's thread.
  */
 
 enum wake {
@@ -44,8 +46,9 @@ struct step {
 };
 
 struct exchange {
-    struct worker *worker;    /* borrowed */
-    struct http_conn *client; /* borrowed; NULL once the answer is finished or the client left */
+    struct worker *worker; /* borrowed */
+    struct http_conn
+        *client; /* borrowed; NULL once the answer is finished or the client left */
     const struct step *step;
     unsigned wake;
     uint64_t serial; /* for logs */
@@ -63,19 +66,20 @@ struct exchange {
     bool long_plain;       /* it may be silent that long: nothing is streamed */
     const struct backend *retry; /* the same backend again, after the back-off */
     struct pick retry_pick;
-    uint32_t retry_tries;     /* tries so far at that backend */
+    uint32_t retry_tries; /* tries so far at that backend */
     uint64_t backoff_until_ms;
-    bool drew_500;            /* this request's 500s blame nobody else */
+    bool drew_500;                  /* this request's 500s blame nobody else */
     const struct backend *broke_at; /* connection broke there after the request was sent */
-    uint32_t deaths;          /* backends that died with this request in flight */
-    bool any_failed;          /* some attempt was made and failed */
-    struct bad_request unmappable; /* last reason why a backend could not take it; status 0: none */
-    struct buf trail;         /* "gpu1:reset,gpu2:ok" */
+    uint32_t deaths;                /* backends that died with this request in flight */
+    bool any_failed;                /* some attempt was made and failed */
+    struct bad_request
+        unmappable;   /* last reason why a backend could not take it; status 0: none */
+    struct buf trail; /* "gpu1:reset,gpu2:ok" */
 
-    bool head_sent;   /* the status line has gone out (perhaps only for a keep-alive comment) */
-    bool is_committed; /* content has gone out */
-    uint64_t sent_ms; /* when something was last sent to the client */
-    struct buf held;  /* events before the first content, in client form */
+    bool head_sent; /* the status line has gone out (perhaps only for a keep-alive comment) */
+    bool is_committed;         /* content has gone out */
+    uint64_t sent_ms;          /* when something was last sent to the client */
+    struct buf held;           /* events before the first content, in client form */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
     struct str error_body;     /* a backend's own error body to pass through, or empty */

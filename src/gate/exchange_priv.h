@@ -10,8 +10,9 @@ extern const struct step step_pick;    /* choose a backend, open an attempt */
 extern const struct step step_backoff; /* wait before the same backend again */
 extern const struct step step_await;   /* until the first content, or the whole answer */
 extern const struct step step_relay;   /* committed: pass on what comes */
-extern const struct step step_linger;  /* the client has all; await the backend's end, for reuse */
-extern const struct step step_fail;    /* say the error */
+extern const struct step
+    step_linger;                    /* the client has all; await the backend's end, for reuse */
+extern const struct step step_fail; /* say the error */
 extern const struct step step_done;
 
 static inline uint64_t exchange_now(const struct exchange *x)

@@ -16,15 +16,14 @@ const struct dialect *gateway_dialect(const struct backend *b)
 static void make_request_head(struct gateway *g, const struct backend *b)
 {
     struct buf head;
-    buf_init(&head, 65536);
+    buf_init(&head, REQUEST_HEAD_MAX);
     enum err e = buf_printf(&head, "POST %.*s%s HTTP/1.1\r\nHost: %.*s\r\n", STR_FMT(b->path),
                             gateway_dialect(b)->chat_path, STR_FMT(b->host_header));
     e = e ? e : buf_append(&head, STR("User-Agent: fallthrough/" FALLTHROUGH_VERSION "\r\n"));
     e = e ? e : http_put_header(&head, "Content-Type", STR("application/json"));
     e = e ? e : http_put_header(&head, "Accept", STR("application/json, text/event-stream"));
     if (b->api_key.len > 0) {
-        e = e ? e
-              : buf_printf(&head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
+        e = e ? e : buf_printf(&head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
     }
     for (size_t i = 0; i < b->header_count; i++) {
         e = e ? e

@@ -12,17 +12,21 @@
 #include "tiers/board.h"
 
 /*
- * What all threads of one gateway share: the settings, the board, TLS settings, and the way to wake
- * the prober. Made before the threads start, freed after they have ended; everything in it is
- * either immutable or atomic.
+ * What all threads of one gateway share: the settings, the board, TLS settings, and the way to
+ * wake the prober. Made before the threads start, freed after they have ended; everything in it
+ * is either immutable or atomic.
  */
+
+/* Of what we send to a backend: settings allow 64 headers of 8 KiB, a key and a path. */
+enum { REQUEST_HEAD_MAX = 1 << 20 };
 
 struct gateway {
     const struct settings *settings; /* borrowed: outlives the gateway */
     struct board *board;
-    SSL_CTX *listen_tls;    /* NULL: plain */
-    SSL_CTX **backend_tls;  /* one a backend, NULL: plain */
-    struct str *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
+    SSL_CTX *listen_tls;   /* NULL: plain */
+    SSL_CTX **backend_tls; /* one a backend, NULL: plain */
+    struct str
+        *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */
     _Atomic uint64_t exchange_serial;
@@ -34,8 +38,8 @@ struct gateway {
     struct arena arena;
 };
 
-/* Loads certificates and prepares what each backend needs. On error *why says what failed (valid until the
- * next call of this function). */
+/* Loads certificates and prepares what each backend needs. On error *why says what failed
+ * (valid until the next call of this function). */
 NODISCARD enum err gateway_new(const struct settings *s, struct gateway **out,
                                const char **why);
 void gateway_free(struct gateway **g);

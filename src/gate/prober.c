@@ -36,13 +36,13 @@ struct prober {
 static struct str make_request(struct prober *p, const struct backend *b)
 {
     struct buf head;
-    buf_init(&head, 65536);
-    enum err e = buf_printf(&head,
-                            "GET %.*s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: fallthrough/"
-                            FALLTHROUGH_VERSION " probe\r\nAccept: application/json\r\n"
-                            "Connection: close\r\n",
-                            STR_FMT(b->path), gateway_dialect(b)->probe_path,
-                            STR_FMT(b->host_header));
+    buf_init(&head, REQUEST_HEAD_MAX);
+    enum err e = buf_printf(
+        &head,
+        "GET %.*s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: fallthrough/" FALLTHROUGH_VERSION
+        " probe\r\nAccept: application/json\r\n"
+        "Connection: close\r\n",
+        STR_FMT(b->path), gateway_dialect(b)->probe_path, STR_FMT(b->host_header));
     if (b->api_key.len > 0) {
         e = e ? e : buf_printf(&head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
     }
@@ -119,8 +119,8 @@ static uint16_t judged_status(const struct probe *probe, int status)
 
 static void finish(struct probe *probe)
 {
-    bool loading = probe->head->status == 503 &&
-                   str_has(buf_str(&probe->body), STR("Loading model"));
+    bool loading =
+        probe->head->status == 503 && str_has(buf_str(&probe->body), STR("Loading model"));
     report(probe, (struct probe_result){.answered = true,
                                         .status = judged_status(probe, probe->head->status),
                                         .is_loading = loading});
@@ -163,7 +163,8 @@ static void proceed(struct probe *probe)
         report_failure(probe, failure_of_probe(e));
         return;
     }
-    while (e == ERR_OK && probe->head->status == 503 && buf_len(&probe->body) < PROBE_BODY_MAX) {
+    while (e == ERR_OK && probe->head->status == 503 &&
+           buf_len(&probe->body) < PROBE_BODY_MAX) {
         e = http_call_body(probe->call, &piece);
         piece.len = piece.len < PROBE_BODY_MAX ? piece.len : PROBE_BODY_MAX;
         if (e == ERR_OK && buf_append(&probe->body, piece) != ERR_OK) {

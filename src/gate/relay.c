@@ -4,8 +4,8 @@
 #include "llm/whole_stream.h"
 
 /*
- * From the backend's reply to the client's answer. Before commit nothing but keep-alive comments goes out, so
- * that any failure can still go elsewhere; the first content commits.
+ * From the backend's reply to the client's answer. Before commit nothing but keep-alive
+ * comments goes out, so that any failure can still go elsewhere; the first content commits.
  */
 
 enum { BATCH_MAX = 32, LINGER_MS = 500, FINISH_GRACE_MS = 1000 };
@@ -49,8 +49,8 @@ static void batch_add_chunk(struct exchange *x, struct batch *b, struct str chun
     }
 }
 
-/* The current event in the client's form. What is not verbatim lives only until the next event, so it is
- * sent at once. */
+/* The current event in the client's form. What is not verbatim lives only until the next event,
+ * so it is sent at once. */
 static void batch_event(struct exchange *x, struct batch *b)
 {
     const struct attempt *a = x->attempt;
@@ -71,8 +71,9 @@ static void batch_event(struct exchange *x, struct batch *b)
     }
 }
 
-/* The client has everything. The attempt goes on only to see its end, so that the connection can be
- * used again; one that still sends our request reads memory that is the client's, so it is cut first. */
+/* The client has everything. The attempt goes on only to see its end, so that the connection
+ * can be used again; one that still sends our request reads memory that is the client's, so it
+ * is cut first. */
 static const struct step *end_stream(struct exchange *x, struct batch *b)
 {
     exchange_succeed(x);
@@ -86,43 +87,70 @@ static const struct step *end_stream(struct exchange *x, struct batch *b)
     return &step_linger;
 }
 
+/* One event after commit: the next step, or NULL to go on reading. */
+static const struct step *relay_event(struct exchange *x, struct batch *b)
+{
+    struct attempt *a = x->attempt;
+    batch_event(x, b);
+    if (a->event.is_done) {
+        return end_stream(x, b);
+    }
+    if (a->finished && x->finish_by_ms == 0) {
+        x->finish_by_ms = exchange_now(x) + FINISH_GRACE_MS;
+    }
+    return NULL;
+}
+
+/* Nothing more has come: what is there goes out; is patience at its end? */
+static const struct step *relay_more(struct exchange *x, struct batch *b)
+{
+    enum failure late;
+    batch_send(x, b, false);
+    if (x->attempt->finished && exchange_now(x) >= x->finish_by_ms) {
+        return end_stream(x, b);
+    }
+    return exchange_now(x) >= exchange_attempt_due(x, &late) ? exchange_interrupt(x, late)
+                                                             : NULL;
+}
+
+/* True while the client has not taken what was sent: nothing is read for it then, and its
+ * slowness is not the backend's silence. */
+static bool client_is_behind(struct exchange *x)
+{
+    if (http_reply_pending(x->client) == 0) {
+        attempt_resume(x->attempt);
+        return false;
+    }
+    attempt_pause(x->attempt);
+    x->attempt->progress_ms = exchange_now(x);
+    return true;
+}
+
+/* The client is behind: only the clock can move this exchange. */
+static const struct step *wait_for_client(struct exchange *x, struct batch *b)
+{
+    if (x->attempt->finished && exchange_now(x) >= x->finish_by_ms) {
+        return end_stream(x, b);
+    }
+    return exchange_now(x) >= x->due_ms ? exchange_interrupt(x, FAILURE_total_timeout) : NULL;
+}
+
 /* Everything that has come is passed on; stops when the client does not keep up. */
 const struct step *relay_run(struct exchange *x)
 {
     struct attempt *a = x->attempt;
     struct batch b = {.count = 0};
-    enum failure late;
-    if (http_reply_pending(x->client) > 0) {
-        a->progress_ms = exchange_now(x); /* the client's slowness is not the backend's silence */
-        return NULL;
-    }
-    attempt_resume(a);
-    for (;;) {
+    const struct step *next = NULL;
+    while (!next && !client_is_behind(x)) {
         switch (attempt_next(a)) {
         case YIELD_EVENT:
-            batch_event(x, &b);
-            if (a->event.is_done) {
-                return end_stream(x, &b);
-            }
-            if (a->finished && x->finish_by_ms == 0) {
-                x->finish_by_ms = exchange_now(x) + FINISH_GRACE_MS;
-            }
+            next = relay_event(x, &b);
             break;
         case YIELD_FLUSH:
             batch_send(x, &b, false);
-            if (http_reply_pending(x->client) > 0) {
-                attempt_pause(a);
-                return NULL;
-            }
             break;
         case YIELD_AGAIN:
-            batch_send(x, &b, false);
-            if (a->finished && exchange_now(x) >= x->finish_by_ms) {
-                return end_stream(x, &b);
-            }
-            return exchange_now(x) >= exchange_attempt_due(x, &late)
-                       ? exchange_interrupt(x, late)
-                       : NULL;
+            return relay_more(x, &b);
         case YIELD_END:
             return end_stream(x, &b);
         case YIELD_WHOLE:
@@ -132,6 +160,7 @@ const struct step *relay_run(struct exchange *x)
             return exchange_interrupt(x, a->failure);
         }
     }
+    return next ? next : wait_for_client(x, &b);
 }
 
 /* An event before the first content: kept until we know that there will be an answer. */

@@ -51,8 +51,7 @@ static struct str model_object(struct worker *w, struct str name, struct arena *
 {
     return arena_printf(
         a, "{\"id\":%.*s,\"object\":\"model\",\"created\":%llu,\"owned_by\":\"fallthrough\"}",
-        STR_FMT(json_quote(a, name)),
-        (unsigned long long)(w->gateway->started_wall_ms / 1000));
+        STR_FMT(json_quote(a, name)), (unsigned long long)(w->gateway->started_wall_ms / 1000));
 }
 
 static void serve_models(struct worker *w, struct http_conn *c)
@@ -66,7 +65,8 @@ static void serve_models(struct worker *w, struct http_conn *c)
     for (size_t i = 0; i < catalog->model_count; i++) {
         const struct model *m = &catalog->models[i];
         e = e ? e
-              : buf_printf(&body, "%s%.*s", i > 0 ? "," : "", STR_FMT(model_object(w, m->name, &a)));
+              : buf_printf(&body, "%s%.*s", i > 0 ? "," : "",
+                           STR_FMT(model_object(w, m->name, &a)));
         for (size_t j = 0; j < m->alias_count; j++) {
             e = e ? e : buf_printf(&body, ",%.*s", STR_FMT(model_object(w, m->aliases[j], &a)));
         }
@@ -208,12 +208,12 @@ static void on_fault(void *owner, struct http_conn *c, int status, const char *c
     log_debug("request refused", LOG_TEXT("peer", http_conn_peer(c)), LOG_NUM("status", status),
               LOG_TEXT("reason", why));
     answer_refuse(c,
-           &(struct client_error){.status = status,
-                                  .type = status >= 500 ? "service_unavailable"
-                                                        : "invalid_request_error",
-                                  .code = code,
-                                  .message = str_from(why)},
-           status == 503 ? STR("Retry-After: 1\r\n") : STR_NONE, true);
+                  &(struct client_error){.status = status,
+                                         .type = status >= 500 ? "service_unavailable"
+                                                               : "invalid_request_error",
+                                         .code = code,
+                                         .message = str_from(why)},
+                  status == 503 ? STR("Retry-After: 1\r\n") : STR_NONE, true);
 }
 
 struct http_handler routes_handler(struct worker *w)

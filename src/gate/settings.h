@@ -11,15 +11,16 @@
 #include "wire/url.h"
 
 /*
- * The configuration file as one immutable value (design section 3). Made by settings_load, passed down,
- * shared by all threads; no configuration globals. Secrets in it are never printed.
+ * The configuration file as one immutable value (design section 3). Made by settings_load,
+ * passed down, shared by all threads; no configuration globals. Secrets in it are never
+ * printed.
  */
 
 enum annotate { ANNOTATE_BODY, ANNOTATE_HEADERS, ANNOTATE_OFF };
 
 /* Whether non-streaming requests are streamed towards the backend. */
 enum upstream_mode {
-    UPSTREAM_AUTO,   /* where the answer may be long: no max_tokens, or more than 64 */
+    UPSTREAM_AUTO, /* where the answer may be long: no max_tokens, or more than 64 */
     UPSTREAM_ALWAYS,
     UPSTREAM_NEVER
 };
@@ -35,13 +36,13 @@ struct settings {
     size_t listen_count;
     struct address admin;
     struct str admin_token; /* secret; empty: none (loopback only) */
-    uint32_t workers; /* >= 1; auto is resolved to the number of usable cores */
+    uint32_t workers;       /* >= 1; auto is resolved to the number of usable cores */
     struct http_limits limits;
     enum annotate annotate;
     enum upstream_mode upstream; /* streams.upstream */
     uint32_t keep_alive_ms;      /* streams.keep_alive: comment on a long wait; 0: never */
     const struct client_key *keys;
-    size_t key_count; /* 0: open (loopback only) */
+    size_t key_count;             /* 0: open (loopback only) */
     struct str tls_cert, tls_key; /* PEM files of the API port; empty: plain */
     enum log_level log_level;
     enum log_format log_format;
@@ -52,9 +53,9 @@ struct settings {
 };
 
 /*
- * Reads `path`. On success *out is new (free with settings_free) and *errors may hold warnings only; otherwise
- * NULL and every mistake is in *errors, each with line and column. Looks up ${NAME} in the
- * environment and {file: PATH} on disk; opens nothing else.
+ * Reads `path`. On success *out is new (free with settings_free) and *errors may hold warnings
+ * only; otherwise NULL and every mistake is in *errors, each with line and column. Looks up
+ * ${NAME} in the environment and {file: PATH} on disk; opens nothing else.
  */
 NODISCARD enum err settings_load(struct str path, struct conf_errors *errors,
                                  struct settings **out);

@@ -38,12 +38,13 @@ struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, siz
     w->upstreams = mem_alloc(sizeof(w->upstreams[0]) * catalog->backend_count);
     for (size_t i = 0; i < catalog->backend_count; i++) {
         const struct backend *b = &catalog->backends[i];
-        w->upstreams[i] = upstream_new(w->loop, &(struct upstream_conf){.host = b->host,
-                                                                        .port = b->port,
-                                                                        .tls = g->backend_tls[i],
-                                                                        .idle_max = POOL_IDLE_MAX,
-                                                                        .idle_ms = POOL_IDLE_MS,
-                                                                        .age_ms = POOL_AGE_MS});
+        w->upstreams[i] =
+            upstream_new(w->loop, &(struct upstream_conf){.host = b->host,
+                                                          .port = b->port,
+                                                          .tls = g->backend_tls[i],
+                                                          .idle_max = POOL_IDLE_MAX,
+                                                          .idle_ms = POOL_IDLE_MS,
+                                                          .age_ms = POOL_AGE_MS});
     }
     w->listeners = mem_alloc(sizeof(struct listener *) * fd_count);
     w->listener_count = fd_count;

@@ -12,8 +12,8 @@
 #include "net/upstream.h"
 
 /*
- * A thread that carries exchanges: one loop, its own listeners, client connections, upstream pools and
- * random numbers. It shares only the gateway (board, settings) with the others.
+ * A thread that carries exchanges: one loop, its own listeners, client connections, upstream
+ * pools and random numbers. It shares only the gateway (board, settings) with the others.
  */
 
 struct worker {
@@ -31,13 +31,15 @@ struct worker {
     struct timer drain_limit;
 };
 
-/* Makes a worker for the bound descriptors `fds` (borrowed; duplicated). It does not run yet. */
+/* Makes a worker for the bound descriptors `fds` (borrowed; duplicated). It does not run yet.
+ */
 struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, size_t fd_count);
 
 /* Runs until worker_drain has ended; the thread's body. */
 void worker_run(struct worker *w);
 
-/* From any thread: stop accepting, let running answers end, cut them after limit_ms, then stop. */
+/* From any thread: stop accepting, let running answers end, cut them after limit_ms, then stop.
+ */
 void worker_drain(struct worker *w, uint32_t limit_ms);
 
 /* After worker_run has returned. */

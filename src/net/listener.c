@@ -72,7 +72,8 @@ static enum err bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len
     return ERR_OK;
 }
 
-/* SO_REUSEPORT would let a second gateway share the address silently: a bind without it tells. */
+/* SO_REUSEPORT would let a second gateway share the address silently: a bind without it tells.
+ */
 static enum err check_free(const struct sockaddr *sa, socklen_t len, const char **why)
 {
     int on = 1;
@@ -185,9 +186,9 @@ static bool bound_address(int fd, struct sockaddr_storage *sa, socklen_t *len)
 
 enum err listen_open_alone(const struct address *a, int *fd, const char **why)
 {
-    struct sockaddr_storage sa;
-    socklen_t len;
-    int first;
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t len = 0;
+    int first = -1;
     enum err e = listen_open(a, &first, why);
     if (e != ERR_OK || !bound_address(first, &sa, &len)) {
         *fd = e == ERR_OK ? first : *fd;

@@ -15,8 +15,8 @@
 /* Opens and binds, non-blocking. *why for people. ERR_BUSY when the address is in use. */
 NODISCARD enum err listen_open(const struct address *a, int *fd, const char **why);
 
-/* The same for the first listener of this process on an address: ERR_BUSY also when another process
- * would share it. */
+/* The same for the first listener of this process on an address: ERR_BUSY also when another
+ * process would share it. */
 NODISCARD enum err listen_open_alone(const struct address *a, int *fd, const char **why);
 
 /* The bound address as text ("127.0.0.1:8400"), port filled in where 0 was asked. */

@@ -110,8 +110,7 @@ static bool may_enter(const struct admin_api *api, struct http_conn *c)
         return names_loopback(q);
     }
     return str_starts_nocase(bearer, STR("bearer ")) &&
-           str_eq_secret(str_trim(str_from_at(bearer, sizeof("bearer ") - 1)),
-                         api->conf.token);
+           str_eq_secret(str_trim(str_from_at(bearer, sizeof("bearer ") - 1)), api->conf.token);
 }
 
 static void on_head(void *owner, struct http_conn *c)
@@ -121,7 +120,8 @@ static void on_head(void *owner, struct http_conn *c)
     if (!may_enter(api, c)) {
         bool by_token = api->conf.token.len > 0;
         refuse(c, by_token ? 401 : 403,
-               by_token ? "missing or wrong admin token" : "Host is not a loopback name", false);
+               by_token ? "missing or wrong admin token" : "Host is not a loopback name",
+               false);
     } else if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
         refuse(c, 405, "only GET here", false);
     }
@@ -176,8 +176,7 @@ struct admin_api *admin_api_start(const struct admin_api_conf *conf)
     api->conf = *conf;
     api->rates = rates_new(conf->source.catalog->backend_count);
     api->conf.source.rates = api->rates;
-    api->server =
-        http_server_new(conf->loop, &conf->limits, &handler, NULL, &api->connections);
+    api->server = http_server_new(conf->loop, &conf->limits, &handler, NULL, &api->connections);
     api->listener = listener_start(conf->loop, conf->fd, on_accept, api);
     timer_init(&api->sample, on_sample);
     timer_arm(conf->loop, &api->sample, loop_now_ms(conf->loop));

@@ -6,15 +6,15 @@
 #include "ops/status.h"
 
 /*
- * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET /health.
- * With a token every request must carry it (Authorization: Bearer). Without one the port is bound to
- * loopback, and a Host that is not a loopback name is refused, so that no web page can reach it by DNS
- * rebinding.
+ * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET
+ * /health. With a token every request must carry it (Authorization: Bearer). Without one the
+ * port is bound to loopback, and a Host that is not a loopback name is refused, so that no web
+ * page can reach it by DNS rebinding.
  */
 
 struct admin_api_conf {
     struct loop *loop;
-    int fd; /* bound and listening; borrowed */
+    int fd;           /* bound and listening; borrowed */
     struct str token; /* empty: none; must outlive the server */
     struct http_limits limits;
     struct status_source source; /* rates are kept by the admin API itself */

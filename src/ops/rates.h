@@ -5,8 +5,8 @@
 #include "tiers/board.h"
 
 /*
- * Tokens a second of each backend, smoothed over a few seconds from samples of the board's counters.
- * Belongs to one thread (control). Time is an argument.
+ * Tokens a second of each backend, smoothed over a few seconds from samples of the board's
+ * counters. Belongs to one thread (control). Time is an argument.
  */
 
 struct rates;

@@ -40,7 +40,8 @@ static json_t *whole(uint64_t number)
 
 static double seconds(uint64_t ms)
 {
-    return (double)(ms / 100) / 10.0;
+    uint64_t tenths = ms / 100;
+    return (double)tenths / 10.0;
 }
 
 static json_t *backend_object(const struct status_source *s, const struct backend *b,
@@ -196,17 +197,19 @@ static size_t judge_tier(const struct status_source *s, const struct model *m, s
 static bool tier_has(const struct prospect *p, size_t count, bool healthy_only)
 {
     for (size_t i = 0; i < count; i++) {
-        if (p[i].status == PICK_USABLE &&
-            (!healthy_only || p[i].view.state == STATE_HEALTHY)) {
+        if (p[i].status == PICK_USABLE && (!healthy_only || p[i].view.state == STATE_HEALTHY)) {
             return true;
         }
     }
     return false;
 }
 
+/* Adds a tier's rows to the object's arrays `next` and `backends`. */
 static void explain_tier(const struct prospect *p, size_t count, bool is_first, uint64_t now_ms,
-                         json_t *next, json_t *backends)
+                         json_t *object)
 {
+    json_t *next = json_object_get(object, "next");
+    json_t *backends = json_object_get(object, "backends");
     bool only_healthy = tier_has(p, count, true);
     for (size_t i = 0; i < count; i++) {
         json_t *one = explain_one(&p[i], is_first, only_healthy, now_ms);
@@ -226,19 +229,17 @@ struct str explain_json(const struct status_source *s, struct str asked, uint64_
         return STR_NONE;
     }
     json_t *o = json_object();
-    json_t *next = json_array();
-    json_t *backends = json_array();
     bool is_first = true;
+    put(o, "asked", text(asked));
+    put(o, "model", text(m->name));
+    put(o, "next", json_array());
+    put(o, "backends", json_array());
     for (size_t t = 0; t < m->tier_count; t++) {
         struct prospect *p =
             arena_alloc(a, sizeof(struct prospect) * (m->tiers[t].member_count + 1));
         size_t count = judge_tier(s, m, t, now_ms, p);
-        explain_tier(p, count, is_first, now_ms, next, backends);
+        explain_tier(p, count, is_first, now_ms, o);
         is_first = is_first && !tier_has(p, count, false);
     }
-    put(o, "asked", text(asked));
-    put(o, "model", text(m->name));
-    put(o, "next", next);
-    put(o, "backends", backends);
     return dump(o, a);
 }

@@ -9,8 +9,8 @@
 #include "tiers/catalog.h"
 
 /*
- * What the gateway looks like now, as JSON: the only source of the status page and of the command
- * line. Keys and addresses with user data are not in it.
+ * What the gateway looks like now, as JSON: the only source of the status page and of the
+ * command line. Keys and addresses with user data are not in it.
  */
 
 struct status_source {
@@ -25,16 +25,17 @@ struct status_source {
 /*
  * {"version","uptime_s","draining","connections",
  *  "models":[{"name","aliases","can_serve","tiers":[{"tier","backends":[{"name","model"}]}]}],
- *  "backends":[{"name","type","url","state","reason","why","since","for_s","in_flight","tokens_per_s",
- *               "first_token_p50_ms","first_token_p99_ms","attempts","failures","held_for_s"}]}
+ *  "backends":[{"name","type","url","state","reason","why","since","for_s","in_flight",
+ *               "tokens_per_s","first_token_p50_ms","first_token_p99_ms","attempts","failures",
+ *               "held_for_s"}]}
  * Lives as long as the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
 
 /*
- * {"model","asked","next":["gpu1"],"backends":[{"tier","name","model","verdict","why","until_s"}]}: which
- * backend the next request would get (any of `next`) and why each other one would not. `until_s` is
- * null where no end is known. Empty str when no model has that name.
+ * {"model","asked","next":["gpu1"],"backends":[{"tier","name","model","verdict","why","until_s"}]}:
+ * which backend the next request would get (any of `next`) and why each other one would not.
+ * `until_s` is null where no end is known. Empty str when no model has that name.
  */
-struct str explain_json(const struct status_source *s, struct str model, uint64_t now_ms,
+struct str explain_json(const struct status_source *s, struct str asked, uint64_t now_ms,
                         struct arena *a);

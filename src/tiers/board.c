@@ -237,21 +237,21 @@ static struct board_change unchanged(const struct slot *s)
     return (struct board_change){.from = state, .to = state, .cause = unpack_cause(word)};
 }
 
-struct board_change board_on_failure(struct board *b, uint32_t backend, enum failure f,
-                                     bool is_first_500, uint32_t hold_ms, uint64_t now_ms)
+struct board_change board_on_failure(struct board *b, uint32_t backend,
+                                     const struct failed_attempt *f, uint64_t now_ms)
 {
     struct slot *s = slot_of(b, backend);
-    enum blame blame = verdict_of(f)->blame;
+    enum blame blame = verdict_of(f->failure)->blame;
     if (blame == BLAME_NONE) {
         return unchanged(s);
     }
     lock_slot(s);
     enum state from = s->health.state;
     uint64_t next_probe_ms = s->health.next_probe_ms;
-    (void)health_on_failure(&s->health, f, is_first_500, now_ms);
+    (void)health_on_failure(&s->health, f->failure, f->is_first_500, now_ms);
     store(&s->published.recent, recent_add(load(&s->published.recent), now_ms));
     if (blame == BLAME_HOLD) {
-        hold(s, hold_ms, now_ms);
+        hold(s, f->hold_ms, now_ms);
     }
     struct board_change change = change_from(from, &s->health);
     change.probe_now = s->health.next_probe_ms < next_probe_ms;

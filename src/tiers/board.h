@@ -45,8 +45,15 @@ struct board_change board_on_probe(struct board *b, uint32_t backend,
 /* A failed attempt. `hold_ms`: for BLAME_HOLD, how long to leave it alone; 0: it did not say, 1
  * s; never more than 10 min; of several holds the one that ends last counts. `is_first_500`:
  * see health_on_failure. */
-struct board_change board_on_failure(struct board *b, uint32_t backend, enum failure f,
-                                     bool is_first_500, uint32_t hold_ms, uint64_t now_ms);
+struct failed_attempt {
+    enum failure failure;
+    bool is_first_500; /* false: this request drew a 500 before, so that a suspicion does not
+                          count */
+    uint32_t
+        hold_ms; /* for BLAME_HOLD: how long it asked to be left alone; 0: it did not say */
+};
+struct board_change board_on_failure(struct board *b, uint32_t backend,
+                                     const struct failed_attempt *f, uint64_t now_ms);
 
 /* A complete answer. Cheap when there is nothing to clear. */
 void board_on_success(struct board *b, uint32_t backend, uint64_t now_ms);

@@ -85,17 +85,16 @@ static const struct tier_member *draw_best(const struct draw *d, struct rand *ra
     return d->kept[d->kept[0].load < d->kept[1].load ? 0 : 1].member;
 }
 
-static const struct tier_member *pick_in_tier(const struct tier *tier, const struct board *b,
-                                              const struct tried *t, struct rand *rand,
-                                              uint64_t now_ms)
+static const struct tier_member *pick_in_tier(const struct tier *tier,
+                                              const struct pick_query *q, struct rand *rand)
 {
     struct draw healthy = {0};
     struct draw degraded = {0};
     for (size_t i = 0; i < tier->member_count; i++) {
         const struct tier_member *member = &tier->members[i];
         uint32_t backend = member->backend->index;
-        struct backend_view v = board_view(b, backend, now_ms);
-        if (pick_judge(&v, tried_has(t, backend), now_ms) == PICK_USABLE) {
+        struct backend_view v = board_view(q->board, backend, q->now_ms);
+        if (pick_judge(&v, tried_has(q->tried, backend), q->now_ms) == PICK_USABLE) {
             draw_offer(v.state == STATE_HEALTHY ? &healthy : &degraded, member, &v, rand);
         }
     }
@@ -119,33 +118,33 @@ static bool may_try(const struct backend_view *v, bool was_tried, uint64_t now_m
            !is_silence(v->cause.failure);
 }
 
-static const struct tier_member *claim_in_tier(const struct tier *tier, struct board *b,
-                                               const struct tried *t, uint64_t now_ms)
+static const struct tier_member *claim_in_tier(const struct tier *tier,
+                                               const struct pick_query *q)
 {
     for (size_t i = 0; i < tier->member_count; i++) {
         const struct tier_member *member = &tier->members[i];
         uint32_t backend = member->backend->index;
-        struct backend_view v = board_view(b, backend, now_ms);
-        if (may_try(&v, tried_has(t, backend), now_ms) &&
-            board_claim_trial(b, backend, now_ms)) {
+        struct backend_view v = board_view(q->board, backend, q->now_ms);
+        if (may_try(&v, tried_has(q->tried, backend), q->now_ms) &&
+            board_claim_trial(q->board, backend, q->now_ms)) {
             return member;
         }
     }
     return NULL;
 }
 
-bool pick_backend(const struct model *m, struct board *b, const struct tried *t,
-                  struct rand *rand, uint64_t now_ms, struct pick *out)
+bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out)
 {
+    const struct model *m = q->model;
     for (uint32_t i = 0; i < m->tier_count; i++) {
-        const struct tier_member *member = pick_in_tier(&m->tiers[i], b, t, rand, now_ms);
+        const struct tier_member *member = pick_in_tier(&m->tiers[i], q, rand);
         if (member) {
             *out = (struct pick){.member = member, .tier = i, .is_trial = false};
             return true;
         }
     }
     for (uint32_t i = 0; i < m->tier_count; i++) {
-        const struct tier_member *member = claim_in_tier(&m->tiers[i], b, t, now_ms);
+        const struct tier_member *member = claim_in_tier(&m->tiers[i], q);
         if (member) {
             *out = (struct pick){.member = member, .tier = i, .is_trial = true};
             return true;

@@ -46,8 +46,13 @@ struct pick {
 };
 
 /* False when nobody is left. */
-bool pick_backend(const struct model *m, struct board *b, const struct tried *t,
-                  struct rand *rand, uint64_t now_ms, struct pick *out);
+struct pick_query {
+    const struct model *model;
+    struct board *board;
+    const struct tried *tried;
+    uint64_t now_ms;
+};
+bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
 
 /* True when pick_backend would find somebody, trials not counted: /health and /ready. */
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms);

@@ -42,7 +42,7 @@ static struct board *board_of(void **state)
 
 static struct board_change strike(struct board *b, enum failure f, uint64_t now_ms)
 {
-    return board_on_failure(b, 0, f, true, 0, now_ms);
+    return board_on_failure(b, 0, &(struct failed_attempt){f, true, 0}, now_ms);
 }
 
 static struct board_change probe(struct board *b, struct probe_result r, uint64_t now_ms)
@@ -143,7 +143,9 @@ static void a_request_that_drew_a_500_before_only_counts_as_load(void **state)
 {
     struct board *b = board_of(state);
     for (int i = 0; i < 10; i++) {
-        assert_false(board_on_failure(b, 0, FAILURE_http_500, false, 0, T0 + 1).state_changed);
+        assert_false(
+            board_on_failure(b, 0, &(struct failed_attempt){FAILURE_http_500, false, 0}, T0 + 1)
+                .state_changed);
     }
     assert_int_equal(board_view(b, 0, T0 + 1).recent_failures, 10);
     assert_int_equal(board_view(b, 0, T0 + 1).state, STATE_HEALTHY);
@@ -175,12 +177,12 @@ static void holds_as_long_as_was_asked(void **state)
         {600000, T0 + 600000}, {UINT32_MAX, T0 + 600000},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct board_change c =
-            board_on_failure(b, 0, FAILURE_http_429, true, rows[i].hold_ms, T0);
+        struct board_change c = board_on_failure(
+            b, 0, &(struct failed_attempt){FAILURE_http_429, true, rows[i].hold_ms}, T0);
         assert_false(c.state_changed);
         assert_int_equal(board_view(b, 0, T0).hold_until_ms, rows[i].until_ms);
     }
-    (void)board_on_failure(b, 1, FAILURE_http_500, true, 5000, T0);
+    (void)board_on_failure(b, 1, &(struct failed_attempt){FAILURE_http_500, true, 5000}, T0);
     assert_int_equal(board_view(b, 1, T0).hold_until_ms, 0);
 }
 
@@ -339,7 +341,8 @@ static void report(struct crowd *c, uint32_t round)
     struct probe_result bad = probe_status(503);
     switch (round % 5) {
     case 0:
-        (void)board_on_failure(c->board, 0, FAILURE_http_500, true, 0, now_ms);
+        (void)board_on_failure(c->board, 0, &(struct failed_attempt){FAILURE_http_500, true, 0},
+                               now_ms);
         break;
     case 1:
         board_on_success(c->board, 0, now_ms);
@@ -351,7 +354,8 @@ static void report(struct crowd *c, uint32_t round)
         (void)board_on_probe(c->board, 0, &good, now_ms);
         break;
     default:
-        (void)board_on_failure(c->board, 0, FAILURE_http_429, true, 10, now_ms);
+        (void)board_on_failure(c->board, 0,
+                               &(struct failed_attempt){FAILURE_http_429, true, 10}, now_ms);
         break;
     }
 }
@@ -419,7 +423,7 @@ static void many_threads_leave_it_in_order(void **state)
 static void one_of_many_threads_wins_each_trial(void **state)
 {
     struct crowd c = {.board = board_of(state)};
-    (void)board_on_failure(c.board, 1, FAILURE_reset, true, 0, T0);
+    (void)board_on_failure(c.board, 1, &(struct failed_attempt){FAILURE_reset, true, 0}, T0);
     run_threads(&c, race_for_a_trial);
     /* 20 s of claims every 10 ms: one a second at most, and the first comes after a second. */
     assert_in_range(atomic_load(&c.trials), 1, ROUNDS * 10 / TRIAL_GAP_MS);

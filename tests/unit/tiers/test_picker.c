@@ -37,12 +37,14 @@ static int tear_down(void **state)
 
 static void strike(struct fixture *f, uint32_t backend, enum failure failure, uint64_t now_ms)
 {
-    (void)board_on_failure(f->board, backend, failure, true, 0, now_ms);
+    (void)board_on_failure(f->board, backend, &(struct failed_attempt){failure, true, 0},
+                           now_ms);
 }
 
 static void hold(struct fixture *f, uint32_t backend, uint32_t hold_ms, uint64_t now_ms)
 {
-    (void)board_on_failure(f->board, backend, FAILURE_http_429, true, hold_ms, now_ms);
+    (void)board_on_failure(f->board, backend,
+                           &(struct failed_attempt){FAILURE_http_429, true, hold_ms}, now_ms);
 }
 
 static void probe(struct fixture *f, uint32_t backend, struct probe_result r, uint64_t now_ms)
@@ -52,7 +54,8 @@ static void probe(struct fixture *f, uint32_t backend, struct probe_result r, ui
 
 static bool pick(struct fixture *f, uint64_t now_ms, struct pick *out)
 {
-    return pick_backend(&f->small.model, f->board, &f->tried, &f->rand, now_ms, out);
+    return pick_backend(&(struct pick_query){&f->small.model, f->board, &f->tried, now_ms},
+                        &f->rand, out);
 }
 
 static void expect_pick(struct fixture *f, uint64_t now_ms, uint32_t backend, bool is_trial)
@@ -330,7 +333,8 @@ static void serves_nothing_without_tiers(void **state)
     struct fixture *f = *state;
     struct model none = {.name = STR("none")};
     struct pick out;
-    assert_false(pick_backend(&none, f->board, &f->tried, &f->rand, T0, &out));
+    assert_false(
+        pick_backend(&(struct pick_query){&none, f->board, &f->tried, T0}, &f->rand, &out));
     assert_false(pick_can_serve(&none, f->board, T0));
     assert_int_equal(pick_retry_after_s(&none, f->board, T0), 30);
 }

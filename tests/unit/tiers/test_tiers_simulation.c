@@ -219,7 +219,8 @@ static void go_on(struct world *w, struct exchange *x)
 {
     struct pick p;
     bool could_serve = is_any_usable(w, &x->tried);
-    if (!pick_backend(&w->small.model, w->board, &x->tried, &w->rand, w->now_ms, &p)) {
+    if (!pick_backend(&(struct pick_query){&w->small.model, w->board, &x->tried, w->now_ms},
+                      &w->rand, &p)) {
         require(!could_serve, "nobody was picked although somebody is usable", w);
         w->unanswered++;
         x->is_used = false;
@@ -239,8 +240,8 @@ static void learn_failure(struct world *w, struct exchange *x)
     enum state before = view(w, x->backend).state;
     enum blame blame = verdict_of(x->outcome)->blame;
     bool is_first = !x->drew_500;
-    struct board_change c =
-        board_on_failure(w->board, x->backend, x->outcome, is_first, 2000, w->now_ms);
+    struct board_change c = board_on_failure(
+        w->board, x->backend, &(struct failed_attempt){x->outcome, is_first, 2000}, w->now_ms);
     if (blame == BLAME_DOWN || (blame == BLAME_SUSPECT && is_first)) {
         s->was_asked = true;
         s->last_blame_ms = w->now_ms;
@@ -394,10 +395,13 @@ static void one_bad_prompt_does_not_switch_all_tiers_off(void **state)
         bool is_first = true;
         struct tried tried = {0};
         struct pick p;
-        while (pick_backend(&w.small.model, w.board, &tried, &w.rand, w.now_ms, &p)) {
+        while (pick_backend(&(struct pick_query){&w.small.model, w.board, &tried, w.now_ms},
+                            &w.rand, &p)) {
             uint32_t backend = p.member->backend->index;
             tried_add(&tried, backend);
-            (void)board_on_failure(w.board, backend, FAILURE_http_500, is_first, 0, w.now_ms);
+            (void)board_on_failure(w.board, backend,
+                                   &(struct failed_attempt){FAILURE_http_500, is_first, 0},
+                                   w.now_ms);
             is_first = false;
         }
         assert_int_equal(tried.count, 3);
