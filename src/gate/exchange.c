@@ -62,25 +62,29 @@ static void abandon(struct exchange *x)
     x->step = &step_done;
 }
 
-/* The soonest of what the current step waits for. */
+static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* The soonest of what the current step waits for; only what it also acts upon, or a due time in
+ * the past would wake it for ever. */
 static uint64_t next_due(const struct exchange *x)
 {
     enum failure unused;
     uint32_t keep_alive_ms = x->worker->gateway->settings->keep_alive_ms;
-    uint64_t due_ms = x->due_ms;
-    if (x->step == &step_backoff && x->backoff_until_ms < due_ms) {
-        due_ms = x->backoff_until_ms;
+    if (x->step == &step_linger) {
+        return x->finish_by_ms;
     }
-    if (x->attempt && x->step != &step_linger) {
-        uint64_t attempt_ms = exchange_attempt_due(x, &unused);
-        due_ms = attempt_ms < due_ms ? attempt_ms : due_ms;
+    if (x->step == &step_backoff) {
+        return sooner(x->backoff_until_ms, x->due_ms);
     }
-    if (x->finish_by_ms != 0 && x->finish_by_ms < due_ms) {
-        due_ms = x->finish_by_ms;
+    uint64_t due_ms = sooner(x->due_ms, exchange_attempt_due(x, &unused));
+    if (x->finish_by_ms != 0) {
+        due_ms = sooner(due_ms, x->finish_by_ms);
     }
-    if (x->step == &step_await && x->request.stream && keep_alive_ms > 0 &&
-        x->sent_ms + keep_alive_ms < due_ms) {
-        due_ms = x->sent_ms + keep_alive_ms;
+    if (x->step == &step_await && x->request.stream && keep_alive_ms > 0) {
+        due_ms = sooner(due_ms, x->sent_ms + keep_alive_ms);
     }
     return due_ms;
 }
@@ -370,6 +374,9 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     uint32_t wait_ms = 0;
     enum retry_step step =
         verdict_next(f, &a->backend->retry, a->tries, a->retry_after_ms, &wait_ms);
+    if (step == RETRY_SAME && exchange_now(x) + wait_ms >= x->share_due_ms) {
+        step = RETRY_NEXT; /* waiting here would use up the time that is kept for others */
+    }
     note_death(x, f);
     note_failure(x, f, retry_words[step]);
     x->any_failed = true;

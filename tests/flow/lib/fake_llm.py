@@ -49,6 +49,7 @@ class Wire:
         try:
             self.sock.sendall(data.encode() if isinstance(data, str) else data)
         except OSError as e:
+            self.llm.cancelled_at.append(time.monotonic())
             raise PeerLeft from e
 
     def drip(self, data: bytes, size: int = 1, gap_s: float = 0.0) -> None:

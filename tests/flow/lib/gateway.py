@@ -85,6 +85,7 @@ class Gateway:
         self.config_file.write_text(config, encoding="utf-8")
         self.lines: list[str] = []
         self.expected_code = 0
+        self.is_ending = False
         limit = ["prlimit", f"--nofile={nofile}:{nofile}"] if nofile else []
         self.process = subprocess.Popen(
             [*limit, str(BINARY), "serve", "-c", str(self.config_file)], stderr=subprocess.PIPE,
@@ -198,11 +199,13 @@ class Gateway:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def signal(self, number: int) -> None:
+        self.is_ending = self.is_ending or number in (signal.SIGTERM, signal.SIGINT)
         self.process.send_signal(number)
 
     def stop(self, limit_s: float = 40) -> int:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            if not self.is_ending:  # a second one would not let it drain
+                self.signal(signal.SIGTERM)
             try:
                 self.process.wait(limit_s)
             except subprocess.TimeoutExpired:

@@ -124,18 +124,18 @@ class RawClient:
     def response(self, to_head: bool = False) -> Response:
         """One response by its framing; `is_whole` is False when the connection ended inside of it."""
         status, headers = self.head()
-        body = b""
+        pieces: list[bytes] = []
         if to_head or status in (100, 204, 304):
-            return Response(status, headers, body, True)
+            return Response(status, headers, b"", True)
         try:
             if "content-length" in headers:
                 return Response(status, headers, self.take(int(headers["content-length"])), True)
             if headers.get("transfer-encoding") == "chunked":
                 while (piece := self.chunk()) is not None:
-                    body += piece
-                return Response(status, headers, body, True)
+                    pieces.append(piece)
+                return Response(status, headers, b"".join(pieces), True)
         except Ended:
-            return Response(status, headers, body + self.rest, False)
+            return Response(status, headers, b"".join(pieces) + self.rest, False)
         while self.more():
             pass
         body, self.rest = self.rest, b""

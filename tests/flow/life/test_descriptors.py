@@ -1,0 +1,137 @@
+"""Without free descriptors: what runs lives on, new clients are refused at once, nothing spins, and all is
+well again when some are free."""
+
+import time
+
+import pytest
+from fake_llm import Request, Wire, answers, delta
+from gateway import wait_until
+from raw_client import CHAT, RawClient, post
+
+NOFILE = 64
+
+
+def talks_on(_q: Request, w: Wire) -> None:
+    w.begin_stream()
+    w.event(delta("", role="assistant"))
+    while True:
+        w.event(delta("word"))
+        w.pause(0.02)
+
+
+def fill(port: int) -> list[RawClient]:
+    """Idle connections, more than there are descriptors; the ones that are refused see their end."""
+    clients = []
+    for _ in range(NOFILE + 16):
+        try:
+            clients.append(RawClient(port, timeout=2))
+        except OSError:
+            pass  # reset while it connected
+    return clients
+
+
+def is_refused(port: int) -> bool:
+    """A client that sends its request is not left hanging."""
+    try:
+        with RawClient(port, timeout=2) as client:
+            client.send_if_open(post(CHAT))
+            return not client.more()
+    except ConnectionError:
+        return True
+
+
+@pytest.fixture
+def starved(llm, gateway):
+    """A gateway with one running stream, all other descriptors taken by idle clients."""
+    a = llm("a", chat=[talks_on, answers("Hello")])
+    gw = gateway(a, nofile=NOFILE, deadlines="{first_token: 2s, stall: 2s, total: 60s}")
+    stream = RawClient(gw.port).send(post({**CHAT, "stream": True}))
+    stream.take_until(b"word")
+    clients = fill(gw.port)
+    wait_until(lambda: gw.logged("cannot accept"), 3, "the shortage is logged")
+    yield gw, a, stream, clients
+    for client in [stream, *clients]:
+        client.close()
+
+
+def free(clients: list[RawClient]) -> None:
+    for client in clients:
+        client.close()
+
+
+def test_running_streams_live_on_and_new_clients_are_refused(starved):
+    gw, a, stream, clients = starved
+    assert wait_until(lambda: is_refused(gw.port), 2, "a new client is refused")
+    stream.rest = b""
+    for _ in range(10):
+        stream.take_until(b"word")
+    free(clients)
+    wait_until(lambda: gw.chat().status == 200 if not is_refused(gw.port) else False, 4, "clients are served again")
+    stream.take_until(b"word")
+    assert gw.state("a") == "HEALTHY"
+
+
+def test_nothing_spins_and_it_is_logged_once_an_episode(starved):
+    gw, _a, stream, clients = starved
+    began, used = time.monotonic(), gw.cpu_s()
+    while time.monotonic() - began < 0.7:
+        stream.take_until(b"word")
+    assert gw.cpu_s() - used < 0.7 * 0.6
+    assert len(gw.logged("cannot accept")) <= 3  # the workers and the admin port
+    free(clients)
+
+
+def test_the_backend_is_not_blamed_for_our_shortage(starved):
+    gw, a, stream, clients = starved
+    seen = len(a.probes)
+    began = time.monotonic()
+    while time.monotonic() - began < 1:  # five probes would be due
+        stream.take_until(b"word")
+    free(clients)
+    wait_until(lambda: len(a.probes) > seen, 5, "probes go on")
+    changes = [line for line in gw.logged("backend changed state") if "from=HEALTHY" in line or "to=DOWN" in line]
+    assert not changes
+    assert gw.state("a") == "HEALTHY"
+
+
+def test_a_kept_connection_gets_an_answer_or_an_honest_error(llm, gateway):
+    a = llm("a")
+    gw = gateway(a, nofile=NOFILE)
+    with RawClient(gw.port) as kept:
+        assert kept.is_open()
+        clients = fill(gw.port)
+        wait_until(lambda: gw.logged("cannot accept"), 3, "the shortage is logged")
+        response = kept.send(post(CHAT)).response()
+        assert response.status in (200, 503)
+        if response.status == 503:
+            assert response.json["error"]["code"]
+        free(clients)
+        wait_until(lambda: kept.send(post(CHAT)).response().status == 200, 4, "it is served again")
+    assert gw.state("a") == "HEALTHY"
+
+
+def test_descriptors_come_back_after_faults_and_aborts(llm, gateway):
+    def mixed(q: Request, w: Wire) -> None:
+        kind = int(q.json["user"]) % 5
+        if kind == 0:
+            w.reset()
+        elif kind == 1:
+            w.reply(500, {"error": "x"})
+        elif kind == 2:
+            w.begin_stream()
+            w.event(delta("half"))
+            w.close()
+        else:
+            answers()(q, w)
+
+    a, b = llm("a", chat=mixed), llm("b")
+    gw = gateway(a, b)
+    gw.chat(user="3")
+    before = gw.fd_count()
+    for i in range(60):
+        with RawClient(gw.port) as client:
+            client.send(post({**CHAT, "user": str(i), "stream": i % 2 == 0}))
+            if i % 3:
+                assert client.response().status in (200, 503)
+    wait_until(lambda: gw.backend("a")["in_flight"] == gw.backend("b")["in_flight"] == 0, 5, "all have ended")
+    wait_until(lambda: gw.fd_count() <= before + 8, 6, "descriptors are back")

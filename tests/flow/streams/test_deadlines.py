@@ -1,0 +1,83 @@
+"""The deadline of the whole exchange holds wherever it waits, and waiting costs no processor time."""
+
+import time
+
+from fake_llm import Request, Wire, answers, delta, hangs, replies
+from gateway import wait_until
+from raw_client import CHAT, RawClient, post
+
+
+def goes_on_for_ever(_q: Request, w: Wire) -> None:
+    w.begin_stream()
+    w.event(delta("", role="assistant"))
+    while True:
+        w.event(delta("word"))
+        w.pause(0.02)
+
+
+def test_a_back_off_ends_with_the_exchanges_own_time(llm, gateway):
+    """The backend asks for 3 s, which would be waited for; the client's exchange has 1 s."""
+    a = llm("a", chat=replies(429, retry_after="3"))
+    gw = gateway(a, retry="{same_backend: 1, on: [429], backoff: 20ms, retry_after_up_to: 5s}",
+                 deadlines="{connect: 500ms, first_token: 900ms, stall: 900ms, total: 1s}")
+    used = gw.cpu_s()
+    answer = gw.chat()
+    assert answer.status in (503, 504)
+    assert answer.took_s < 1.5
+    assert gw.cpu_s() - used < 0.3
+    assert len(a.chats) == 1
+
+
+def test_a_back_off_that_would_outlast_the_exchange_goes_to_the_next_backend(llm, gateway):
+    a, b = llm("a", chat=replies(429, retry_after="3")), llm("b", chat=answers("Hello from b"))
+    gw = gateway(a, b, retry="{same_backend: 1, on: [429], backoff: 20ms, retry_after_up_to: 5s}",
+                 deadlines="{connect: 500ms, first_token: 900ms, stall: 900ms, total: 1s}")
+    answer = gw.chat()
+    assert answer.status == 200 and answer.text == "Hello from b"
+    assert answer.took_s < 1.2
+
+
+def test_a_stream_past_the_exchanges_own_time_is_cut_honestly(llm, gateway):
+    gw = gateway(llm("a", chat=goes_on_for_ever), deadlines="{first_token: 500ms, stall: 500ms, total: 700ms}")
+    answer = gw.chat(stream=True)
+    assert 0.6 < answer.took_s < 1.5
+    assert answer.streamed_text.startswith("wordword")
+    assert not answer.is_whole_stream and b"stream_interrupted" in answer.body
+    assert gw.state("a") == "HEALTHY"
+
+
+def test_a_slice_is_kept_back_for_the_last_tier(llm, gateway):
+    a, b = llm("a", chat=hangs()), llm("b", chat=answers("Hello from b"))
+    gw = gateway(a, b, deadlines="{first_token: 10s, stall: 1s, total: 1500ms}")
+    answer = gw.chat()
+    assert answer.text == "Hello from b"
+    assert answer.took_s < 1.5
+
+
+def test_all_silent_is_bounded_by_the_exchanges_own_time(llm, gateway):
+    a, b = llm("a", chat=hangs()), llm("b", chat=hangs())
+    gw = gateway(a, b, deadlines="{first_token: 10s, stall: 1s, total: 800ms}")
+    used = gw.cpu_s()
+    answer = gw.chat()
+    assert answer.status in (503, 504) and 0.7 < answer.took_s < 1.5
+    assert gw.cpu_s() - used < 0.3
+
+
+def test_a_backends_late_end_costs_no_processor_time(llm, gateway):
+    """The client has its answer just before the deadline; the backend keeps its connection open behind [DONE]."""
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        w.event(delta("", role="assistant"))
+        w.event(delta("Hello"))
+        w.pause(0.35)
+        w.event(delta(finish="stop"))
+        w.event("[DONE]")
+        w.hang()
+
+    a = llm("a", chat=play)
+    gw = gateway(a, deadlines="{first_token: 400ms, stall: 400ms, total: 400ms}")
+    with RawClient(gw.port) as client:
+        assert client.send(post({**CHAT, "stream": True})).response().is_whole
+        began, used = time.monotonic(), gw.cpu_s()
+        wait_until(lambda: a.cancelled_at, 2, "the connection is given up")
+        assert gw.cpu_s() - used < 0.25 * max(time.monotonic() - began, 0.4)
