@@ -111,6 +111,24 @@ struct str arena_dup(struct arena *a, struct str s)
     return str_of(copy, s.len);
 }
 
+struct str arena_join(struct arena *a, const struct str *parts, size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += parts[i].len;
+    }
+    char *text = arena_alloc(a, len + 1);
+    char *at = text;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len > 0) {
+            memcpy(at, parts[i].ptr, parts[i].len);
+            at += parts[i].len;
+        }
+    }
+    *at = '\0';
+    return str_of(text, len);
+}
+
 struct str arena_printf(struct arena *a, const char *format, ...)
 {
     char small[256];

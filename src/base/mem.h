@@ -42,6 +42,9 @@ void *arena_zalloc(struct arena *a, size_t size);
 /* A copy, followed by a NUL that does not count. */
 struct str arena_dup(struct arena *a, struct str s);
 
+/* The parts one after another in one piece, followed by a NUL that does not count. */
+struct str arena_join(struct arena *a, const struct str *parts, size_t count);
+
 /* printf into the arena; followed by a NUL that does not count. */
 struct str arena_printf(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -112,3 +112,21 @@ uint64_t str_hash(struct str s)
     }
     return h;
 }
+
+struct str str_number(uint64_t value, char room[STR_NUMBER_MAX])
+{
+    size_t at = STR_NUMBER_MAX;
+    do {
+        room[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return str_of(room + at, STR_NUMBER_MAX - at);
+}
+
+struct str str_hex64(uint64_t value, char room[STR_NUMBER_MAX])
+{
+    for (size_t i = 0; i < 16; i++) {
+        room[i] = "0123456789abcdef"[(value >> (60 - 4 * i)) & 15];
+    }
+    return str_of(room, 16);
+}

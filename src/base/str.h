@@ -79,3 +79,10 @@ bool str_eq_secret(struct str a, struct str b);
 
 /* FNV-1a, 64 bits; for tables, not for secrets. */
 uint64_t str_hash(struct str s);
+
+/* The number in decimal digits, written into `room`, which the result points into. */
+enum { STR_NUMBER_MAX = 20 };
+struct str str_number(uint64_t value, char room[STR_NUMBER_MAX]);
+
+/* 16 lower-case hexadecimal digits, likewise. */
+struct str str_hex64(uint64_t value, char room[STR_NUMBER_MAX]);

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-enum { HEAD_LINES_MAX = 8192, ANSWER_PARTS_MAX = 72 };
+enum { TRAIL_MAX = 2048, LINE_PARTS_MAX = 32, ANSWER_PARTS_MAX = 72 };
 
 static const struct str event_start = STR_INIT("data: ");
 static const struct str event_end = STR_INIT("\n\n");
@@ -24,39 +24,64 @@ void answer_refuse(struct http_conn *c, const struct client_error *e, struct str
 
 void answer_note(struct exchange *x, struct str backend, const char *word)
 {
-    const char *comma = buf_len(&x->trail) > 0 ? "," : "";
-    enum err e = buf_printf(&x->trail, "%s%.*s:%s", comma, STR_FMT(backend), word);
-    (void)e; /* a trail over its limit is cut at a whole entry: it is for people */
+    struct str comma = x->trail.len > 0 ? STR(",") : STR("");
+    struct str parts[] = {x->trail, comma, backend, STR(":"), str_from(word)};
+    if (x->trail.len < TRAIL_MAX) { /* it is for people: a longer one ends at a whole entry */
+        x->trail = arena_join(&x->arena, parts, sizeof(parts) / sizeof(parts[0]));
+    }
 }
 
-/* Lines that tell which backend answers; none where the operator wants none. */
-static enum err put_marks(const struct exchange *x, struct buf *lines)
+/* Header lines in pieces; what they are made of is bounded and of safe characters (settings,
+ * is_sane_id), so they are only joined. */
+struct lines {
+    struct str part[LINE_PARTS_MAX];
+    size_t count;
+};
+
+static void put_line(struct lines *l, const char *name, struct str value)
+{
+    CHECK(l->count + 4 <= LINE_PARTS_MAX);
+    l->part[l->count++] = str_from(name);
+    l->part[l->count++] = STR(": ");
+    l->part[l->count++] = value;
+    l->part[l->count++] = STR("\r\n");
+}
+
+/* Lines that tell which backend answers. */
+static void put_marks(const struct exchange *x, struct lines *l, char digits[STR_NUMBER_MAX])
 {
     const struct attempt *a = x->attempt;
-    enum err e = ERR_OK;
-    if (buf_len(&x->trail) > 0) {
-        e = http_put_header(lines, "x-fallthrough-attempts", buf_str(&x->trail));
+    if (x->trail.len > 0) {
+        put_line(l, "x-fallthrough-attempts", x->trail);
     }
     if (!a) {
-        return e;
+        return;
     }
-    e = e ? e : http_put_header(lines, "x-fallthrough-backend", a->backend->name);
-    e = e ? e : buf_printf(lines, "x-fallthrough-tier: %u\r\n", a->pick.tier + 1);
+    put_line(l, "x-fallthrough-backend", a->backend->name);
+    put_line(l, "x-fallthrough-tier", str_number(a->pick.tier + 1, digits));
     if (a->plan.is_degraded) {
-        struct str words = str_from(degrade_words(&a->plan));
-        e = e ? e : http_put_header(lines, "x-fallthrough-degraded", words);
+        put_line(l, "x-fallthrough-degraded", str_from(degrade_words(&a->plan)));
     }
-    return e;
 }
 
-static void put_lines(const struct exchange *x, struct buf *lines)
+/* Every header line of an answer; lives as long as the exchange. */
+static struct str make_lines(struct exchange *x, const struct client_error *e)
 {
-    buf_init(lines, HEAD_LINES_MAX);
-    enum err e = http_put_header(lines, "x-request-id", x->request_id);
+    struct lines l = {.count = 0};
+    char tier[STR_NUMBER_MAX];
+    char seconds[STR_NUMBER_MAX];
+    put_line(&l, "x-request-id", x->request_id);
     if (x->worker->gateway->settings->annotate != ANNOTATE_OFF) {
-        e = e ? e : put_marks(x, lines);
+        put_marks(x, &l, tier);
     }
-    CHECK(e == ERR_OK); /* names and trail are bounded and of safe characters */
+    if (e && e->retry_after_s > 0) {
+        put_line(&l, "Retry-After", str_number(e->retry_after_s, seconds));
+    }
+    if (e && e->status >= 500) {
+        /* Every tier has been tried here; SDKs would only repeat the storm. */
+        put_line(&l, "x-should-retry", STR("false"));
+    }
+    return arena_join(&x->arena, l.part, l.count);
 }
 
 static struct annotation annotation_of(const struct exchange *x)
@@ -79,16 +104,13 @@ static void let_client_go(struct exchange *x)
 
 void answer_begin_stream(struct exchange *x)
 {
-    struct buf lines;
     if (x->head_sent) {
         return;
     }
-    put_lines(x, &lines);
     http_reply_begin(x->client, &(struct http_reply){.status = 200,
                                                      .content_type = STR("text/event-stream"),
-                                                     .extra = buf_str(&lines),
+                                                     .extra = make_lines(x, NULL),
                                                      .is_stream = true});
-    buf_fini(&lines);
     x->head_sent = true;
 }
 
@@ -117,7 +139,6 @@ void answer_keep_alive(struct exchange *x)
 
 void answer_whole(struct exchange *x, struct str body)
 {
-    struct buf lines;
     struct rope rope;
     struct annotation an = annotation_of(x);
     rope_init(&rope);
@@ -126,15 +147,13 @@ void answer_whole(struct exchange *x, struct str body)
     } else {
         rope_add(&rope, body);
     }
-    put_lines(x, &lines);
     struct http_conn *client = x->client;
     let_client_go(x);
     http_reply_begin(client, &(struct http_reply){.status = 200,
                                                   .content_type = STR("application/json"),
-                                                  .extra = buf_str(&lines),
+                                                  .extra = make_lines(x, NULL),
                                                   .length = rope.len});
     http_reply_data(client, rope.piece, rope.count, true);
-    buf_fini(&lines);
 }
 
 struct str answer_annotated_event(struct exchange *x, struct str chunk)
@@ -173,27 +192,15 @@ static void answer_error_event(struct exchange *x, struct str body)
 
 void answer_error(struct exchange *x)
 {
-    struct buf lines;
     struct str body = error_body(x);
     if (x->head_sent) {
         answer_error_event(x, body);
         return;
     }
-    put_lines(x, &lines);
-    enum err e = ERR_OK;
-    if (x->error.retry_after_s > 0) {
-        e = buf_printf(&lines, "Retry-After: %u\r\n", x->error.retry_after_s);
-    }
-    if (x->error.status >= 500) {
-        /* Every tier has been tried here; SDKs would only repeat the storm. */
-        e = e ? e : buf_append(&lines, STR("x-should-retry: false\r\n"));
-    }
-    CHECK(e == ERR_OK);
     struct http_conn *client = x->client;
     struct http_reply reply = {.status = x->error.status,
                                .content_type = STR("application/json"),
-                               .extra = buf_str(&lines)};
+                               .extra = make_lines(x, &x->error)};
     let_client_go(x);
     http_reply_whole(client, &reply, body);
-    buf_fini(&lines);
 }

@@ -21,8 +21,10 @@ static void begin_call(struct attempt *a, const struct attempt_conf *conf)
 {
     struct gateway *g = a->worker->gateway;
     uint32_t index = a->backend->index;
-    struct str head = arena_printf(&a->arena, "%.*s%zu\r\n\r\n",
-                                   STR_FMT(g->request_head[index]), a->body.len);
+    char digits[STR_NUMBER_MAX];
+    struct str parts[] = {g->request_head[index], str_number(a->body.len, digits),
+                          STR("\r\n\r\n")};
+    struct str head = arena_join(&a->arena, parts, sizeof(parts) / sizeof(parts[0]));
     board_begin(g->board, index);
     a->call = http_call_open(a->worker->loop,
                              &(struct http_call_conf){.upstream = a->worker->upstreams[index],

@@ -8,7 +8,7 @@
 #include "gate/exchange_priv.h"
 #include "tiers/budget.h"
 
-enum { HELD_MAX = 65536, TRAIL_MAX = 2048, MOVES_MAX = 10000, SHORT_ANSWER_TOKENS = 64 };
+enum { HELD_MAX = 65536, MOVES_MAX = 10000, SHORT_ANSWER_TOKENS = 64 };
 
 /* --- the machine --- */
 
@@ -41,7 +41,6 @@ static void end_exchange(struct exchange *x)
     attempt_close(&x->attempt);
     assembly_free(&x->assembly);
     buf_fini(&x->held);
-    buf_fini(&x->trail);
     task_cancel(loop, &x->task);
     timer_drop(loop, &x->timer);
     list_remove(&x->worker->exchanges, &x->node);
@@ -291,7 +290,7 @@ static const struct step *fail_run(struct exchange *x)
 {
     log_warn("exchange failed", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
              LOG_NUM("status", x->error.status), LOG_TEXT("code", x->error.code),
-             LOG_STR("attempts", buf_str(&x->trail)),
+             LOG_STR("attempts", x->trail),
              LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
     answer_error(x);
     return &step_done;
@@ -451,10 +450,13 @@ static void name_exchange(struct exchange *x)
 {
     const struct http_request *q = http_conn_request(x->client);
     struct str asked = http_find(q->header, q->header_count, "x-request-id");
-    unsigned long long random = rand_next(&x->worker->rand);
-    x->request_id = is_sane_id(asked) ? arena_dup(&x->arena, asked)
-                                      : arena_printf(&x->arena, "req_%016llx", random);
-    x->reply_id = arena_printf(&x->arena, "chatcmpl-%016llx", random);
+    char digits[STR_NUMBER_MAX];
+    struct str random = str_hex64(rand_next(&x->worker->rand), digits);
+    struct str own[] = {STR("req_"), random};
+    struct str reply[] = {STR("chatcmpl-"), random};
+    x->request_id =
+        is_sane_id(asked) ? arena_dup(&x->arena, asked) : arena_join(&x->arena, own, 2);
+    x->reply_id = arena_join(&x->arena, reply, 2);
 }
 
 static struct exchange *make_exchange(struct worker *w, struct http_conn *client)
@@ -467,7 +469,6 @@ static struct exchange *make_exchange(struct worker *w, struct http_conn *client
     x->started_ms = loop_now_ms(w->loop);
     x->sent_ms = x->started_ms;
     buf_init(&x->held, HELD_MAX);
-    buf_init(&x->trail, TRAIL_MAX);
     arena_init(&x->arena);
     list_push_back(&w->exchanges, &x->node);
     task_init(&x->task, run);

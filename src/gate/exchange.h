@@ -74,7 +74,7 @@ struct exchange {
     bool any_failed;                /* some attempt was made and failed */
     struct bad_request
         unmappable;   /* last reason why a backend could not take it; status 0: none */
-    struct buf trail; /* "gpu1:reset,gpu2:ok" */
+    struct str trail; /* "gpu1:reset,gpu2:ok" */
 
     bool head_sent; /* the status line has gone out (perhaps only for a keep-alive comment) */
     bool is_committed;         /* content has gone out */

@@ -77,6 +77,7 @@ static void begin_drain(struct post *p, void *arg)
     uint32_t limit_ms = container_of(p, struct drain_post, post)->limit_ms;
     free(container_of(p, struct drain_post, post));
     for (size_t i = 0; i < w->listener_count; i++) {
+        listener_take_waiting(w->listeners[i]);
         listener_stop(&w->listeners[i]);
     }
     w->listener_count = 0;

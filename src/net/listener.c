@@ -336,6 +336,15 @@ static void on_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
+void listener_take_waiting(struct listener *ln)
+{
+    for (int i = 0; i < SOMAXCONN && ln->fd >= 0; i++) {
+        if (!accept_one(ln)) {
+            break;
+        }
+    }
+}
+
 void listener_stop(struct listener **ln)
 {
     struct listener *dead = *ln;

@@ -28,6 +28,10 @@ struct listener;
  * close-on-exec). */
 struct listener *listener_start(struct loop *l, int fd, void (*on_accept)(void *owner, int fd),
                                 void *owner);
+/* Accepts all that wait now: their clients believe that they are connected. Before a stop that
+ * is to lose nobody. */
+void listener_take_waiting(struct listener *ln);
+
 /* Stops accepting; what waits in the backlog of the last closed descriptor is refused by the
  * kernel. */
 void listener_stop(struct listener **ln);

@@ -239,7 +239,7 @@ REFUSED = {
 @pytest.mark.parametrize("row", REFUSED)
 def test_is_refused_with_a_closed_connection_and_no_backend_hears_of_it(row, gw, backend):
     status, data = REFUSED[row]
-    before = backend.connections
+    before = len(backend.requests), backend.connections
     with RawClient(gw.port) as client:
         client.send_if_open(data + SMUGGLED)
         response = client.response()
@@ -248,8 +248,7 @@ def test_is_refused_with_a_closed_connection_and_no_backend_hears_of_it(row, gw,
         assert response.is_whole
         assert set(response.json["error"]) == {"message", "type", "param", "code"}
         assert client.ends(), f"more was answered: {client.rest[:80]!r}"
-    assert backend.connections == before
-    assert not backend.chats or backend.chats[-1].json["messages"] == CHAT["messages"]
+    assert (len(backend.requests), backend.connections) == before
 
 
 SERVED = {
@@ -261,7 +260,7 @@ SERVED = {
     "header_value_not_ascii": START + b"X: \xff\xfe\r\nContent-Length: %d\r\n\r\n" % N + BODY,
     "header_value_empty": START + b"X:\r\nContent-Length: %d\r\n\r\n" % N + BODY,
     "underscore_is_another_header": te_line(b"Transfer_Encoding: chunked"),
-    "a_hundred_headers": START + b"".join(b"a%d: b\r\n" % i for i in range(98)) + b"Content-Length: %d\r\n\r\n" % N + BODY,
+    "a_hundred_headers": post(CHAT, "".join(f"a{i}: b\r\n" for i in range(98))),
     "chunked": chunks(CHUNKS),
     "chunked_in_capitals": te(b"CHUNKED"),
     "chunked_with_spaces": te(b"\t chunked \t"),
@@ -276,7 +275,8 @@ SERVED = {
     "absolute_form_in_capitals": post(CHAT, path="HTTP://X/v1/chat/completions"),
     "query": post(CHAT, path="/v1/chat/completions?api-version=2"),
     "host_with_port": START.replace(b"Host: x", b"Host: [::1]:8400") + b"Content-Length: %d\r\n\r\n" % N + BODY,
-    "upgrade_is_ignored": post(CHAT, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
+    "upgrade_is_ignored": post(CHAT, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                                     "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
     "connection_names_the_framing": post(CHAT, "Connection: content-length, host\r\n"),
     "version_1_2": post(CHAT, version="1.2"),
     "no_content_type": post(CHAT),

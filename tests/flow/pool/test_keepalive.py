@@ -176,17 +176,18 @@ def late_poison(_q: Request, w: Wire) -> None:
     w.hang()
 
 
+ONE = body("one")
+WHOLE = OK_HEAD + b"content-length: %d\r\n\r\n" % len(ONE) + ONE
+
 NOT_REUSED = {
-    "a_second_response": sends(OK_HEAD + b"content-length: %d\r\n\r\n" % len(body("one")) + body("one") + POISON, "hang"),
-    "a_stray_line_end": sends(OK_HEAD + b"content-length: %d\r\n\r\n" % len(body("one")) + body("one") + b"\r\n", "hang"),
-    "bytes_behind_the_last_chunk": sends(OK_HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (
-        len(body("one")), body("one")) + POISON, "hang"),
+    "a_second_response": sends(WHOLE + POISON, "hang"),
+    "a_stray_line_end": sends(WHOLE + b"\r\n", "hang"),
+    "bytes_behind_the_last_chunk": sends(
+        OK_HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(ONE), ONE) + POISON, "hang"),
     "a_late_response": late_poison,
-    "connection_close": sends(OK_HEAD + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body("one")) + body("one"),
-                              "hang"),
-    "http_1_0": sends(OK_HEAD.replace(b"1.1", b"1.0") + b"content-length: %d\r\n\r\n" % len(body("one")) + body("one"),
-                      "hang"),
-    "until_eof": sends(OK_HEAD + b"\r\n" + body("one"), "close"),
+    "connection_close": sends(WHOLE.replace(OK_HEAD, OK_HEAD + b"connection: close\r\n"), "hang"),
+    "http_1_0": sends(WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"), "hang"),
+    "until_eof": sends(OK_HEAD + b"\r\n" + ONE, "close"),
 }
 
 

@@ -54,34 +54,26 @@ def test_B_finish_seen_while_client_is_slow_does_not_spin(llm, gateway):
     def play(q, w):
         w.begin_stream()
         w.event(delta("", role="assistant"))
-        for i in range(110):
-            w.event(delta("x" * 60000))
-        w.event(delta(finish="stop"))
+        # as one write, so that the finish is in the last piece that is read before the pause
+        big = b"".join(b"data: " + json.dumps(delta("x" * 60000)).encode() + b"\n\n" for _ in range(COUNT[0]))
+        big += b"data: " + json.dumps(delta(finish="stop")).encode() + b"\n\n"
+        w.chunk(big)
         w.hang()
-    for total in range(1):
-        a = llm("a", chat=play)
-        gw = gateway(a, workers="1", deadlines="{first_token: 5s, stall: 5s, total: 60s}")
-        # find how much fits: send until stuck, finishing as the buffers are full
-        class Adaptive:
-            def __call__(self, q, w):
-                w.begin_stream()
-                w.event(delta("", role="assistant"))
-                w.sock.settimeout(None)
-                # many small writes; once the gateway has stopped reading stay below its socket buffer
-                for i in range(56):
-                    w.event(delta("x" * 60000))
-                    time.sleep(0.01)
-                w.event(delta(finish="stop"))
-                w.hang()
-        a.chat = Adaptive()
+    COUNT = [0]
+    worst = 0
+    a = llm("a", chat=play)
+    gw = gateway(a, workers="1", deadlines="{first_token: 5s, stall: 5s, total: 60s}")
+    for n in (43, 44, 45, 46, 47, 48):
+        COUNT[0] = n
         with RawClient(gw.port, receive_buffer=4096) as client:
             client.send(post(STREAM))
-            time.sleep(2.5)
+            time.sleep(1.6)
             before = gw.cpu_s()
-            time.sleep(1)
+            time.sleep(0.5)
             used = gw.cpu_s() - before
-        print("cpu", used)
-        assert used < 0.3
+            print(n, "cpu", used)
+            worst = max(worst, used)
+    assert worst < 0.2
 
 
 def test_B2_total_deadline_with_slow_client_does_not_spin(llm, gateway):
@@ -140,7 +132,7 @@ def test_D_client_reset_under_fast_stream_is_always_noticed(llm, gateway):
 def test_E_flooding_backend_does_not_block_others(llm, gateway):
     def flood(q, w):
         w.begin_stream()
-        block = b":" + b"c" * 65000 + b"\n\n"
+        block = (b":" + b"c" * 900 + b"\n\n") * 1000
         data = b"%x\r\n" % len(block) + block + b"\r\n"
         end = time.monotonic() + 8
         while time.monotonic() < end:
@@ -234,7 +226,7 @@ def test_K_tokens_of_plain_answer_as_stream_counted_once(llm, gateway):
     gw = gateway(a)
     answer = gw.chat(stream=True)
     print(gw.backend("a"))
-    assert gw.backend("a").get("tokens", gw.backend("a").get("tokens_total")) == 3
+    assert gw.backend("a")["tokens"] == 3
 
 
 def test_L_unmappable_but_capable_backend_down_is_not_a_400(llm, gateway):
@@ -277,16 +269,71 @@ def test_O_max_tokens_zero_and_n(llm, gateway):
 
 def test_P_commit_with_full_socket(llm, gateway):
     """Second pipelined stream commits while the kernel's buffer is full; the rest of its piece is in scratch."""
-    n1 = 860
-    a = llm("a", chat=[numbered(n1), numbered(400, 500), answers("quick " * 3000)])
+    def play(q, w):
+        words = q.json["messages"][0]["content"]
+        if words == "quick":
+            return answers("quick " * 3000)(q, w)
+        w.begin_stream()
+        if words == "second":
+            ev = [delta("z" * 45000)] + [delta(f"<{i}>") for i in range(40)]
+        else:
+            ev = [delta(f"<{i:08d}>" + chr(97 + i % 26) * (3000 + i % 97)) for i in range(int(words))]
+        ev.append(delta(finish="stop"))
+        w.chunk(b"".join(b"data: " + json.dumps(e).encode() + b"\n\n" for e in ev))
+        w.event("[DONE]")
+        w.end_stream()
+    def ask(text):
+        return {**STREAM, "messages": [{"role": "user", "content": text}]}
+    a = llm("a", chat=play)
     gw = gateway(a, workers="1", deadlines="{first_token: 5s, stall: 5s, total: 60s}")
-    with RawClient(gw.port, receive_buffer=4096, timeout=30) as client:
-        client.send(post(STREAM) + post(STREAM))
-        time.sleep(1)
-        for _ in range(3):
-            gw.chat(stream=True)
+    want = "z" * 45000 + "".join(f"<{i}>" for i in range(40))
+    bad = []
+    for n1 in range(838, 860):
+      with RawClient(gw.port, receive_buffer=4096, timeout=30) as client:
+        client.send(post(ask(f"{n1}")) + post(ask("second")))
+        time.sleep(0.2)
+        seen = [c.json["messages"][0]["content"] for c in a.chats][-1] == "second"
+        for _ in range(2):
+            gw.chat("quick", stream=True)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+        if not seen:
+            break
         r1 = client.response()
         r2 = client.response()
-    assert text_of(r1.body) == expected(n1)
-    assert text_of(r2.body) == expected(400, 500)
+        assert text_of(r1.body) == expected(n1)
+        good = b"error" not in r2.body and text_of(r2.body) == want
+        print(n1, "seen", seen, "second whole:", good, r2.body[-160:])
+        if not good:
+            bad.append((n1, r2.body[-300:]))
+    assert not bad
+
+
+def test_R_one_500_after_a_recovery_does_not_take_it_down(llm, gateway):
+    a = llm("a", chat=replies(500)); b = llm("b")
+    gw = gateway(a, b, retry="{same_backend: 0, on: [], backoff: 20ms, retry_after_up_to: 2s}")
+    for _ in range(3):
+        gw.chat()
+    gw.wait_state("a", "DOWN", 3)
+    gw.wait_state("a", "HEALTHY", 10)
+    n = len(a.chats)
+    gw.chat()
+    assert len(a.chats) == n + 1
+    print("state after one 500:", gw.state("a"))
+    assert gw.state("a") == "HEALTHY"
+
+
+def test_S_503_head_with_hanging_body_falls_through_at_once(llm, gateway):
+    def play(q, w):
+        w.send(b"HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 500\r\n\r\n<html>")
+        w.hang()
+    gw = gateway(llm("a", chat=play), llm("b"))
+    answer = gw.chat()
+    print(answer.trail, answer.took_s)
+    assert answer.took_s < 0.3
+
+
+def test_T_request_id_on_every_answer(llm, gateway):
+    gw = gateway(llm("a"), keys="[{name: web, key: sk-secret-0123456789}]")
+    r = gw.chat(headers={"x-request-id": "abc"})
+    print(r.status, r.headers)
+    assert r.headers.get("x-request-id") == "abc"

@@ -109,7 +109,8 @@ def test_a_client_that_reads_slowly_gets_all_of_it(llm, gateway):
 
 
 def test_a_client_that_does_not_read_at_all_is_cut_and_its_request_cancelled(flood, llm, gateway):
-    gw = gateway(llm("a", chat=flood), limits="{send_time: 400ms}", deadlines="{first_token: 5s, stall: 5s, total: 60s}")
+    gw = gateway(llm("a", chat=flood), limits="{send_time: 400ms}",
+                 deadlines="{first_token: 5s, stall: 5s, total: 60s}")
     with reads_nothing(gw.port) as client:
         wait_until(lambda: flood.left_at, 5, "the backend is cancelled")
         assert 0.3 < flood.left_at - flood.sent_at < 1.5

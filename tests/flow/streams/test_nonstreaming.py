@@ -51,8 +51,9 @@ def with_logprobs() -> tuple[dict, list[dict]]:
 
 def with_two_choices() -> tuple[dict, list[dict]]:
     plain = completion("")
+    ends = [("one", "stop"), ("uno dos", "length")]
     plain["choices"] = [{"index": i, "message": {"role": "assistant", "content": text}, "logprobs": None,
-                         "finish_reason": finish} for i, (text, finish) in enumerate([("one", "stop"), ("uno dos", "length")])]
+                         "finish_reason": finish} for i, (text, finish) in enumerate(ends)]
     plain["usage"] = usage_chunk(3)["usage"]
     events = [delta("", role="assistant", index=0), delta("", role="assistant", index=1), delta("uno", index=1),
               delta("one", index=0), delta(finish="stop", index=0), delta(" dos", index=1),
@@ -177,7 +178,8 @@ def test_a_finish_without_done_is_enough(llm, gateway):
 def test_an_error_in_the_middle_is_not_an_answer(llm, gateway):
     def play(q: Request, w: Wire) -> None:
         w.begin_stream()
-        for event in (delta("", role="assistant"), delta("Hello"), {"error": {"message": "boom", "code": 500}}, "[DONE]"):
+        error = {"error": {"message": "boom", "code": 500}}
+        for event in (delta("", role="assistant"), delta("Hello"), error, "[DONE]"):
             w.event(event)
         w.end_stream()
 

@@ -114,7 +114,8 @@ def test_a_stream_passes_byte_for_byte_but_for_the_mark_on_its_finish(include_us
     assert a.chats[0].json.get("stream_options") == request.get("stream_options")
 
 
-@pytest.mark.parametrize("start, end", [("data: ", "\r\n\r\n"), ("data:", "\n\n"), ("data:", "\r\n\r\n"), ("data: ", "\r\r"),
+@pytest.mark.parametrize("start, end", [("data: ", "\r\n\r\n"), ("data:", "\n\n"), ("data:", "\r\n\r\n"),
+                                        ("data: ", "\r\r"),
                                         ("event: message\nid: 7\ndata: ", "\n\n"), (": x\ndata: ", "\n\n"),
                                         ("\n\ndata: ", "\n\n")])
 def test_any_legal_form_of_events_is_read(start, end, llm, gateway):
@@ -365,7 +366,8 @@ BROKEN = {
     "clean_end_in_an_event": plays(START + b'data: {"choices":[{"ind'),
     "endless_event": plays(START + b"data: " + b"x" * (2 << 20), "hang"),
     "bad_chunk": lambda _q, w: (w.begin_stream(), w.chunk(START), w.send(b"zz\r\n"), w.hang()),
-    "http_response_inside": lambda _q, w: (w.begin_stream(), w.chunk(START), w.send(b"HTTP/1.1 500 X\r\n\r\n"), w.hang()),
+    "http_response_inside": lambda _q, w: (
+        w.begin_stream(), w.chunk(START), w.send(b"HTTP/1.1 500 X\r\n\r\n"), w.hang()),
     "one_of_two_choices": plays(START + sse(delta(finish="stop", index=1)), "close"),
     "comments_for_ever": lambda _q, w: (
         w.begin_stream(), w.chunk(START), [(w.chunk(": ping\n\n"), w.pause(0.05)) for _ in range(200)]),
