@@ -12,4 +12,3 @@ if [ ! -f "$dir/build.ninja" ]; then
 fi
 echo "== building $dir"
 ninja -C "$dir" --quiet
-ln -sf src/cmd/fallthrough "$dir/fallthrough"

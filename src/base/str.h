@@ -25,7 +25,13 @@ struct str {
 #define STR_NONE ((struct str){.ptr = NULL, .len = 0})
 
 /* For printf: "%.*s", STR_FMT(s). Cuts at INT_MAX. */
-#define STR_FMT(s) str_precision(s), (s).ptr
+#define STR_FMT(s) str_precision(s), str_chars(s)
+
+/* Never NULL, which printf must not be given even with no characters to print. */
+static inline const char *str_chars(struct str s)
+{
+    return s.ptr ? s.ptr : "";
+}
 
 static inline int str_precision(struct str s)
 {

@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = pathlib.Path(os.environ.get("FALLTHROUGH_BINARY", ROOT / "build" / "fallthrough"))
 
 # Sanitizers keep freed memory and are slow: tests of memory and of times ask.
-SANITIZED = b"__asan_init" in BINARY.read_bytes() if BINARY.exists() else False
+IMAGE = BINARY.read_bytes() if BINARY.exists() else b""
+SANITIZED = b"__asan_init" in IMAGE or b"__tsan_init" in IMAGE
 
 # What must never be in a log, whatever a test does.
 FORBIDDEN = ("CHECK failed", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",

@@ -56,10 +56,10 @@ def reads_nothing(port: int) -> RawClient:
 
 def test_an_unread_stream_is_held_back_in_bounded_memory_and_comes_whole_in_the_end(flood, llm, gateway):
     a = llm("a", chat=[flood, answers("quick")])
-    gw = gateway(a, deadlines="{first_token: 1s, stall: 300ms, total: 60s}")
+    gw = gateway(a, deadlines="{first_token: 1s, stall: 500ms, total: 60s}")
     before = gw.rss_kb()
     with reads_nothing(gw.port) as client:
-        flood.wait_stuck(0.6)  # longer than `stall`: the silence is the client's
+        flood.wait_stuck(0.8)  # longer than `stall`: the silence is the client's
         assert flood.sent < flood.count * 0.75
         if not SANITIZED:
             assert gw.rss_kb() - before < 24 * 1024
