@@ -286,3 +286,16 @@ enum err chat_request_read(struct str body, struct arena *a, struct chat_request
     *out = request;
     return ERR_OK;
 }
+
+uint64_t chat_request_limit(const struct chat_request *q)
+{
+    const struct str given[] = {q->raw.max_tokens, q->raw.max_completion_tokens};
+    uint64_t limit = UINT64_MAX;
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t number;
+        if (json_u64(given[i], UINT64_MAX, &number) == ERR_OK && number < limit) {
+            limit = number;
+        }
+    }
+    return limit;
+}

@@ -60,3 +60,6 @@ struct chat_request {
  */
 NODISCARD enum err chat_request_read(struct str body, struct arena *a, struct chat_request *out,
                                      struct bad_request *bad);
+
+/* The lower one of max_tokens and max_completion_tokens; UINT64_MAX when neither is given. */
+uint64_t chat_request_limit(const struct chat_request *q);

@@ -24,6 +24,10 @@ struct chat_edit {
     double temperature;
     bool stream;     /* ask the backend for a stream, whatever the client asked for */
     bool want_usage; /* ask for usage at the end of the stream */
+    /* What the assistant has said already (between the quotes of a JSON string): the answer is
+     * to go on right behind it. Empty: a fresh request. Only where the dialect can. */
+    struct str partial;
+    uint64_t spent; /* completion tokens used up by that: limits are lowered by it */
 };
 
 enum reply_framing { REPLY_SSE, REPLY_NDJSON };
@@ -46,9 +50,20 @@ struct reply_event {
     bool has_finish;   /* some choice got an accepted finish_reason with this event */
     bool all_finished; /* every choice asked for has one by now */
     bool has_usage;
-    bool is_done;  /* [DONE], done:true handled: the stream says that it is over */
-    bool is_error; /* an error object: `error` tells */
-    bool is_abort; /* finish_reason that means failure: abort, error */
+    bool is_done;       /* [DONE], done:true handled: the stream says that it is over */
+    bool is_error;      /* an error object: `error` tells */
+    bool is_abort;      /* finish_reason that means failure: abort, error */
+    bool has_tool_call; /* of any choice, or its old form */
+    bool has_reasoning; /* of choice 0 */
+    bool has_unkept; /* a refusal, audio, content that is no text, anything of another choice */
+    bool has_other;  /* some of these three */
+    /* Of choice 0, what stands between the quotes, escapes and all; a slice of the payload, or
+     * of nothing when no chunk is passed on. An empty content with a pointer was there and
+     * empty. */
+    struct str content;
+    struct str reasoning;
+    uint64_t prompt_tokens; /* with has_usage; 0: not told */
+    uint64_t completion_tokens;
     struct upstream_error error;
     struct str chunk; /* OpenAI chunk (JSON) for the client; empty: nothing to pass on (error,
                          abort) */
@@ -82,6 +97,7 @@ struct dialect {
     const char *probe_path; /* GET, cheap, costs nothing */
     enum reply_framing framing;
     bool always_streams; /* also for clients that did not ask: plain replies are not read */
+    bool can_continue;   /* knows how to ask for chat_edit.partial to be continued */
 
     /* The request body as pieces (slices of the client's body where possible); *out is begun
      * anew. ERR_UNSUPPORTED with *bad filled when the request cannot be expressed (param names

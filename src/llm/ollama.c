@@ -9,6 +9,7 @@ const struct dialect dialect_ollama = {
     .probe_path = "/api/version",
     .framing = REPLY_NDJSON,
     .always_streams = true,
+    .can_continue = true,
     .build = ollama_build,
     .read_event = ollama_read_line,
     .read_error = ollama_read_error,

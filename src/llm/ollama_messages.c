@@ -541,7 +541,17 @@ static void keep(void *call)
     (void)call;
 }
 
-enum err ollama_put_messages(struct json_out *out, struct str messages, struct bad_request *bad)
+static void put_partial(struct json_out *out, struct str partial)
+{
+    if (partial.len > 0) {
+        json_out_element(out, STR("{\"role\":\"assistant\",\"content\":\""));
+        json_out_raw(out, partial);
+        json_out_raw(out, STR("\"}"));
+    }
+}
+
+enum err ollama_put_messages(struct json_out *out, struct str messages, struct str partial,
+                             struct bad_request *bad)
 {
     struct walk w = {.out = out, .arena = out->arena, .bad = bad};
     struct json_iter it;
@@ -551,6 +561,7 @@ enum err ollama_put_messages(struct json_out *out, struct str messages, struct b
     for (w.message = 0; e == ERR_OK && json_iter_next(&it); w.message++) {
         e = put_message(&w, it.value);
     }
+    put_partial(out, partial);
     json_out_close(out, ']');
     tdestroy(w.calls, keep);
     return e;

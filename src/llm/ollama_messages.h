@@ -31,7 +31,8 @@ struct ollama_message_field {
 /* The table, for the test and the documentation. */
 const struct ollama_message_field *ollama_message_fields(size_t *count);
 
-/* Writes the array `messages` (checked JSON, elements are objects). ERR_UNSUPPORTED with *bad
- * filled; then what was written is useless. */
+/* Writes the array `messages` (checked JSON, elements are objects), and behind it the
+ * assistant's half message `partial` (between the quotes of a JSON string) unless it is empty.
+ * ERR_UNSUPPORTED with *bad filled; then what was written is useless. */
 NODISCARD enum err ollama_put_messages(struct json_out *out, struct str messages,
-                                       struct bad_request *bad);
+                                       struct str partial, struct bad_request *bad);

@@ -199,6 +199,8 @@ static void read_usage(struct reply *r, const struct line *l, struct reply_event
     r->completion_tokens = token_count(l->eval_count);
     r->has_usage = true;
     ev->has_usage = true;
+    ev->prompt_tokens = r->prompt_tokens;
+    ev->completion_tokens = r->completion_tokens;
 }
 
 /* --- writing chunks --- */
@@ -366,12 +368,22 @@ static void put_usage_chunk(struct reply *r, const struct line *l, struct reply_
 
 /* --- one line --- */
 
-static bool has_progress(const struct line *l)
+/* What stands between a string value's quotes. */
+static struct str inside(struct str value)
+{
+    return value.len > 0 ? str_of(value.ptr + 1, value.len - 2) : STR_NONE;
+}
+
+static void note_kinds(const struct line *l, struct reply_event *ev)
 {
     struct json_iter it;
     json_iter_init(&it, l->tool_calls);
-    return json_text_len(l->content) > 0 || json_text_len(l->thinking) > 0 ||
-           json_iter_next(&it);
+    ev->content = inside(l->content);
+    ev->reasoning = inside(l->thinking);
+    ev->has_reasoning = ev->reasoning.len > 0;
+    ev->has_tool_call = json_iter_next(&it);
+    ev->has_other = ev->has_reasoning || ev->has_tool_call;
+    ev->has_content = ev->content.len > 0 || ev->has_other;
 }
 
 static void finish(struct reply *r, const struct line *l, struct reply_event *ev)
@@ -389,9 +401,11 @@ static void finish(struct reply *r, const struct line *l, struct reply_event *ev
 static enum err read_answer(struct reply *r, const struct line *l, struct reply_event *ev)
 {
     ev->is_done = is_type(l->done, JSON_TRUE);
-    ev->has_content = has_progress(l);
+    note_kinds(l, ev);
     ev->is_abort = ev->is_done && finish_reason(r, l->done_reason).len == 0;
     if (ev->is_abort) {
+        ev->content = STR_NONE;
+        ev->reasoning = STR_NONE;
         return ERR_OK;
     }
     enum err e = ERR_OK;

@@ -412,6 +412,9 @@ static void add_edits(struct ollama_request *rq)
     }
     if (ed->set_max_tokens || rq->q->has_max_tokens) {
         uint64_t most = ed->set_max_tokens ? ed->max_tokens : rq->q->max_tokens;
+        if (ed->spent > 0) {
+            most = most > ed->spent ? most - ed->spent : 1;
+        }
         most = most < NUM_PREDICT_MAX ? most : NUM_PREDICT_MAX;
         json_out_member(&rq->options, "num_predict", arena_printf(rq->arena, "%" PRIu64, most));
     }
@@ -430,7 +433,7 @@ static enum err put_body(struct ollama_request *rq, struct json_out *out)
     json_out_member(out, "model", json_quote(rq->arena, rq->ed->model));
     json_out_member(out, "stream", STR("true"));
     json_out_key(out, "messages");
-    enum err e = ollama_put_messages(out, rq->messages, rq->bad);
+    enum err e = ollama_put_messages(out, rq->messages, rq->ed->partial, rq->bad);
     put_unless_empty(out, "tools", rq->no_tools ? STR_NONE : rq->tools);
     put_unless_empty(out, "format", rq->format);
     put_unless_empty(out, "think", rq->think.len > 0 ? rq->think : rq->effort);
@@ -472,7 +475,7 @@ enum err ollama_build(const struct chat_request *q, const struct chat_edit *ed, 
     }
     struct json_out body;
     add_edits(&rq);
-    json_out_init(&body, a, q->body.len + BESIDES_BODY);
+    json_out_init(&body, a, q->body.len + ed->partial.len + BESIDES_BODY);
     e = put_body(&rq, &body);
     if (e == ERR_OK) {
         rope_add(out, json_out_str(&body));

@@ -1,114 +1,11 @@
 #include "llm/openai.h"
 
-#include <math.h>
-#include <stdlib.h>
-
-#include "base/check.h"
 #include "llm/members.h"
+#include "llm/openai_request.h"
 #include "wire/json.h"
 
-/* --- Requests --- */
-
-/* The shortest decimal form that reads back as the same number. */
-static struct str write_double(struct arena *a, double number)
-{
-    struct str text = STR_NONE;
-    CHECK(isfinite(number));
-    for (int digits = 15; digits <= 17; digits++) {
-        text = arena_printf(a, "%.*g", digits, number);
-        if (!(strtod(text.ptr, NULL) < number) && !(strtod(text.ptr, NULL) > number)) {
-            break;
-        }
-    }
-    return text;
-}
-
-static void splice(struct json_edit *je, const char *key, struct str old, struct str new)
-{
-    if (old.len > 0) {
-        json_edit_replace(je, old, new);
-    } else {
-        json_edit_set(je, key, new);
-    }
-}
-
-/* When the client gave both limits, either may be the one that the backend obeys: none may
- * rise. */
-static uint64_t smallest_limit(const struct chat_request *q, uint64_t limit)
-{
-    const struct str given[] = {q->raw.max_tokens, q->raw.max_completion_tokens};
-    for (size_t i = 0; i < 2; i++) {
-        uint64_t number;
-        if (json_u64(given[i], UINT64_MAX, &number) == ERR_OK && number < limit) {
-            limit = number;
-        }
-    }
-    return limit;
-}
-
-static void splice_limit(struct json_edit *je, const struct chat_request *q, uint64_t limit)
-{
-    bool has_both =
-        member_is_given(q->raw.max_tokens) && member_is_given(q->raw.max_completion_tokens);
-    if (has_both) {
-        limit = smallest_limit(q, limit);
-    }
-    struct str number = arena_printf(je->arena, "%llu", (unsigned long long)limit);
-    if (q->max_is_completion) {
-        splice(je, "max_completion_tokens", q->raw.max_completion_tokens, number);
-    }
-    if (has_both || !q->max_is_completion) {
-        splice(je, "max_tokens", q->raw.max_tokens, number);
-    }
-}
-
-static struct str ask_for_usage(struct str options, struct arena *a)
-{
-    struct json_edit je;
-    struct rope pieces;
-    if (!member_is_given(options)) {
-        return STR("{\"include_usage\":true}");
-    }
-    rope_init(&pieces);
-    json_edit_init(&je, options, a);
-    json_edit_set(&je, "include_usage", STR("true"));
-    json_edit_done(&je, &pieces);
-    return rope_join(&pieces, a);
-}
-
-static void splice_stream(struct json_edit *je, const struct chat_request *q,
-                          const struct chat_edit *ed)
-{
-    struct str options = q->raw.stream_options;
-    if (ed->stream != q->stream) {
-        splice(je, "stream", q->raw.stream, ed->stream ? STR("true") : STR("false"));
-    }
-    if (!ed->stream && options.len > 0) {
-        json_edit_remove(je, "stream_options");
-    }
-    if (ed->stream && ed->want_usage && !q->include_usage) {
-        splice(je, "stream_options", options, ask_for_usage(options, je->arena));
-    }
-}
-
-static enum err build(const struct chat_request *q, const struct chat_edit *ed, struct arena *a,
-                      struct rope *out, struct bad_request *bad)
-{
-    struct json_edit je;
-    (void)bad; /* whatever the client may say can be said to these backends */
-    json_edit_init(&je, q->body, a);
-    splice(&je, "model", q->raw.model, json_quote(a, ed->model));
-    if (ed->set_max_tokens) {
-        splice_limit(&je, q, ed->max_tokens);
-    }
-    if (ed->set_temperature) {
-        splice(&je, "temperature", q->raw.temperature, write_double(a, ed->temperature));
-    }
-    splice_stream(&je, q, ed);
-    rope_init(out);
-    json_edit_done(&je, out);
-    return ERR_OK;
-}
+/* Whole numbers up to here are exact everywhere, and sums of them do not overflow. */
+static const uint64_t token_count_max = UINT64_C(1) << 53;
 
 /* --- Errors --- */
 
@@ -216,7 +113,7 @@ static enum finish judge_finish(struct str reason)
     return reason.len == 2 ? FINISH_NONE : FINISH_FAILED;
 }
 
-static void read_usage(struct reply *r, struct str usage)
+static void read_usage(struct reply *r, struct str usage, struct reply_event *ev)
 {
     enum { PROMPT, COMPLETION, COUNT };
     static const struct str names[COUNT] = {
@@ -225,11 +122,13 @@ static void read_usage(struct reply *r, struct str usage)
     uint64_t number;
     members_pick(usage, names, COUNT, value);
     r->has_usage = true;
-    if (json_u64(value[PROMPT], UINT64_MAX, &number) == ERR_OK) {
+    if (json_u64(value[PROMPT], token_count_max, &number) == ERR_OK) {
         r->prompt_tokens = number;
+        ev->prompt_tokens = number;
     }
-    if (json_u64(value[COMPLETION], UINT64_MAX, &number) == ERR_OK) {
+    if (json_u64(value[COMPLETION], token_count_max, &number) == ERR_OK) {
         r->completion_tokens = number;
+        ev->completion_tokens = number;
     }
 }
 
@@ -241,42 +140,73 @@ static bool has_substance(struct str value)
         return false;
     }
     if (json_type_of(value) == JSON_STRING) {
-        return json_text_len(value) > 0;
+        return value.len > 2;
     }
     json_iter_init(&it, value);
     return json_iter_next(&it);
 }
 
-static enum err read_delta(struct reply *r, struct str delta, struct reply_event *ev)
+enum {
+    CONTENT,
+    REASONING,
+    REASONING_CONTENT,
+    REFUSAL,
+    AUDIO,
+    FUNCTION_CALL,
+    TOOL_CALLS,
+    DELTA_COUNT
+};
+
+/* A second delta of the same choice in one event is no piece that we could keep. */
+static void note_text(struct str value, bool is_first, struct str *text, struct reply_event *ev)
 {
-    enum {
-        CONTENT,
-        REASONING,
-        REASONING_CONTENT,
-        REFUSAL,
-        AUDIO,
-        FUNCTION_CALL,
-        TOOL_CALLS,
-        COUNT
-    };
-    static const struct str names[COUNT] = {[CONTENT] = STR_INIT("content"),
-                                            [REASONING] = STR_INIT("reasoning"),
-                                            [REASONING_CONTENT] = STR_INIT("reasoning_content"),
-                                            [REFUSAL] = STR_INIT("refusal"),
-                                            [AUDIO] = STR_INIT("audio"),
-                                            [FUNCTION_CALL] = STR_INIT("function_call"),
-                                            [TOOL_CALLS] = STR_INIT("tool_calls")};
-    struct str value[COUNT];
+    bool is_text = json_type_of(value) == JSON_STRING;
+    if (is_text && is_first && text->len == 0) {
+        *text = inside(value);
+    } else {
+        ev->has_unkept = ev->has_unkept || has_substance(value);
+    }
+}
+
+/* Servers that write reasoning under both names write the same. */
+static void note_delta(const struct str value[DELTA_COUNT], bool is_first,
+                       struct reply_event *ev)
+{
+    bool is_long = has_substance(value[REASONING_CONTENT]);
+    struct str reasoning = value[is_long ? REASONING_CONTENT : REASONING];
+    note_text(value[CONTENT], is_first, &ev->content, ev);
+    if (has_substance(reasoning)) {
+        note_text(reasoning, is_first, &ev->reasoning, ev);
+    }
+    ev->has_reasoning = ev->reasoning.len > 0;
+    ev->has_tool_call = ev->has_tool_call || has_substance(value[TOOL_CALLS]) ||
+                        has_substance(value[FUNCTION_CALL]);
+    ev->has_unkept =
+        ev->has_unkept || has_substance(value[REFUSAL]) || has_substance(value[AUDIO]);
+    ev->has_other = ev->has_reasoning || ev->has_tool_call || ev->has_unkept;
+    ev->has_content = ev->has_other || ev->content.len > 0;
+}
+
+static enum err read_delta(struct reply *r, uint32_t index, struct str delta,
+                           struct reply_event *ev)
+{
+    static const struct str names[DELTA_COUNT] = {[CONTENT] = STR_INIT("content"),
+                                                  [REASONING] = STR_INIT("reasoning"),
+                                                  [REASONING_CONTENT] =
+                                                      STR_INIT("reasoning_content"),
+                                                  [REFUSAL] = STR_INIT("refusal"),
+                                                  [AUDIO] = STR_INIT("audio"),
+                                                  [FUNCTION_CALL] = STR_INIT("function_call"),
+                                                  [TOOL_CALLS] = STR_INIT("tool_calls")};
+    struct str value[DELTA_COUNT];
     if (!member_is_given(delta)) {
         return ERR_OK;
     }
     if (json_type_of(delta) != JSON_OBJECT) {
         return ERR_TYPE;
     }
-    members_pick(delta, names, COUNT, value);
-    for (size_t i = 0; i < COUNT; i++) {
-        ev->has_content = ev->has_content || has_substance(value[i]);
-    }
+    members_pick(delta, names, DELTA_COUNT, value);
+    note_delta(value, index == 0, ev);
     r->any_tool_calls = r->any_tool_calls || has_substance(value[TOOL_CALLS]);
     return ERR_OK;
 }
@@ -336,7 +266,7 @@ static enum err read_choice(struct reply *r, struct str choice, struct reply_eve
     members_pick(choice, names, COUNT, value);
     enum err e = read_index(r, value[INDEX], &index);
     if (e == ERR_OK) {
-        e = read_delta(r, value[DELTA], ev);
+        e = read_delta(r, index, value[DELTA], ev);
     }
     return e == ERR_OK ? note_finish(r, index, value[FINISH], ev) : e;
 }
@@ -395,11 +325,16 @@ static enum err read_chunk(struct reply *r, const struct str top[TOP_COUNT], str
         return e;
     }
     if (ev->has_usage) {
-        read_usage(r, top[USAGE]);
+        read_usage(r, top[USAGE], ev);
     }
     bool is_unwanted = count == 0 && ev->has_usage && !r->include_usage;
-    ev->chunk = ev->is_abort || is_unwanted ? STR_NONE : payload;
     ev->is_verbatim = true;
+    if (ev->is_abort || is_unwanted) {
+        ev->content = STR_NONE;
+        ev->reasoning = STR_NONE;
+        return ERR_OK;
+    }
+    ev->chunk = payload;
     return ERR_OK;
 }
 
@@ -483,7 +418,8 @@ enum whole_kind openai_read_whole(struct reply *r, struct str body,
         return WHOLE_ERROR;
     }
     if (json_type_of(top[USAGE]) == JSON_OBJECT) {
-        read_usage(r, top[USAGE]);
+        struct reply_event unused;
+        read_usage(r, top[USAGE], &unused);
     }
     return judge_whole(r, top[CHOICES]);
 }
@@ -492,7 +428,8 @@ const struct dialect dialect_vllm = {.name = "vllm",
                                      .chat_path = "/v1/chat/completions",
                                      .probe_path = "/health",
                                      .framing = REPLY_SSE,
-                                     .build = build,
+                                     .can_continue = true,
+                                     .build = openai_build_continuing,
                                      .read_event = read_event,
                                      .read_error = read_error};
 
@@ -500,7 +437,8 @@ const struct dialect dialect_llamacpp = {.name = "llamacpp",
                                          .chat_path = "/v1/chat/completions",
                                          .probe_path = "/health",
                                          .framing = REPLY_SSE,
-                                         .build = build,
+                                         .can_continue = true,
+                                         .build = openai_build_continuing,
                                          .read_event = read_event,
                                          .read_error = read_error};
 
@@ -508,6 +446,6 @@ const struct dialect dialect_openai = {.name = "openai",
                                        .chat_path = "/v1/chat/completions",
                                        .probe_path = "/v1/models",
                                        .framing = REPLY_SSE,
-                                       .build = build,
+                                       .build = openai_build,
                                        .read_event = read_event,
                                        .read_error = read_error};

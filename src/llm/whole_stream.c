@@ -57,8 +57,8 @@ static struct str dump(json_t *value, struct arena *a)
     return kept;
 }
 
-enum err whole_as_chunk(struct str body, bool include_usage, struct arena *a,
-                        struct str *chunk, struct str *usage_chunk)
+enum err whole_as_chunk(struct str body, bool include_usage, struct arena *a, struct str *chunk,
+                        struct str *usage_chunk)
 {
     json_t *whole = json_loadb(body.ptr, body.len, JSON_ALLOW_NUL, NULL);
     json_t *choice;

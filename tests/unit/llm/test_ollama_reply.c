@@ -481,6 +481,34 @@ static void reads_error_bodies(void **state)
     }
 }
 
+static void tells_the_text_and_the_kinds(void **state)
+{
+    struct reply r;
+    (void)state;
+    start(&r, true);
+    struct reply_event ev = read_ok(&r, SAYS("{'role':'assistant','content':''}"));
+    assert_true(ev.content.ptr != NULL && ev.content.len == 0);
+    assert_false(ev.has_other || ev.has_content);
+    ev = read_ok(&r, SAYS("{'content':'a\\/\\n'}"));
+    assert_text(ev.content, "a\\/\\n");
+    assert_false(ev.has_other);
+    ev = read_ok(&r, SAYS("{'content':'','thinking':'Hm'}"));
+    assert_text(ev.reasoning, "Hm");
+    assert_true(ev.has_reasoning && ev.has_other && !ev.has_tool_call && !ev.has_unkept);
+    ev = read_ok(&r, SAYS("{'content':'','tool_calls':[{'function':{'name':'f'}}]}"));
+    assert_true(ev.has_tool_call && ev.has_other && !ev.has_reasoning && !ev.has_unkept);
+    ev = read_ok(&r, DONE(",'prompt_eval_count':4,'eval_count':5"));
+    assert_null(ev.content.ptr);
+    assert_int_equal(ev.prompt_tokens, 4);
+    assert_int_equal(ev.completion_tokens, 5);
+    stop(&r);
+    start(&r, true);
+    ev = read_ok(&r, DONE(",'message':{'content':'x'},'done_reason':'unload'"));
+    assert_true(ev.is_abort);
+    assert_int_equal(ev.content.len, 0);
+    stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +533,7 @@ int main(void)
         cmocka_unit_test(quotes_the_id),
         cmocka_unit_test(reads_a_whole_answer_through_the_front_door),
         cmocka_unit_test(reads_error_bodies),
+        cmocka_unit_test(tells_the_text_and_the_kinds),
     };
     return cmocka_run_group_tests_name("llm/ollama_reply", tests, NULL, NULL);
 }

@@ -262,6 +262,44 @@ static void does_what_the_table_says(void **state)
     }
 }
 
+static void puts_the_half_message_last_and_lowers_the_limit(void **state)
+{
+    static const struct {
+        const char *field;
+        uint64_t spent;
+        uint64_t cap;
+        const char *added;
+    } rows[] = {
+        {"'seed':1", 5, 0, ",'options':{'seed':1}"},
+        {"'max_tokens':50", 7, 0, ",'options':{'num_predict':43}"},
+        {"'max_tokens':50", 0, 0, ",'options':{'num_predict':50}"},
+        {"'max_tokens':7", 7, 0, ",'options':{'num_predict':1}"},
+        {"'max_tokens':50", 7, 20, ",'options':{'num_predict':13}"},
+        {"'seed':1", 7, 20, ",'options':{'seed':1,'num_predict':13}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct made m;
+        char body[256];
+        char expected[512];
+        struct chat_edit ed = {.model = STR("llama3"),
+                               .stream = true,
+                               .set_max_tokens = rows[i].cap > 0,
+                               .max_tokens = rows[i].cap,
+                               .partial = STR("half\\n \xc3\xa9"),
+                               .spent = rows[i].spent};
+        make_with(&m, with_field(body, sizeof(body), rows[i].field), &ed);
+        assert_int_equal(m.err, ERR_OK);
+        (void)snprintf(expected, sizeof(expected),
+                       HEAD "[{'role':'user','content':'Hi'},"
+                            "{'role':'assistant','content':'half\\n \xc3\xa9'}]%s}",
+                       rows[i].added);
+        assert_text(m.body, expected);
+        arena_fini(&m.arena);
+    }
+    assert_true(dialect_ollama.can_continue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +315,7 @@ int main(void)
         cmocka_unit_test(cuts_an_overlong_name_in_the_error),
         cmocka_unit_test(documents_every_request_field),
         cmocka_unit_test(does_what_the_table_says),
+        cmocka_unit_test(puts_the_half_message_last_and_lowers_the_limit),
     };
     return cmocka_run_group_tests_name("llm/ollama_request", tests, NULL, NULL);
 }

@@ -214,6 +214,70 @@ static void tells_progress_from_noise(void **state)
     assert_true(reply.any_tool_calls);
 }
 
+/* r: reasoning, t: tool call, u: kept by nobody. */
+static void tells_the_kinds_apart(void **state)
+{
+    static const struct {
+        const char *choices;
+        const char *content; /* NULL: none was there */
+        const char *reasoning;
+        const char *kinds;
+    } rows[] = {
+        {"{'delta':{'role':'assistant','content':''}}", "", "", ""},
+        {"{'delta':{'content':null}}", NULL, "", ""},
+        {"{'delta':{}}", NULL, "", ""},
+        {"{'index':0,'delta':{'content':'a\\n\\/'}}", "a\\n\\/", "", ""},
+        {"{'delta':{'content':'x','reasoning':'y'}}", "x", "y", "r"},
+        {"{'delta':{'reasoning':'y','reasoning_content':'y'}}", NULL, "y", "r"},
+        {"{'delta':{'reasoning':'y','reasoning_content':''}}", NULL, "y", "r"},
+        {"{'delta':{'content':'x','tool_calls':[{}]}}", "x", "", "t"},
+        {"{'delta':{'function_call':{'name':'f'}}}", NULL, "", "t"},
+        {"{'delta':{'content':'x','refusal':'y'}}", "x", "", "u"},
+        {"{'delta':{'content':['x']}}", NULL, "", "u"},
+        {"{'delta':{'reasoning':['x']}}", NULL, "", "u"},
+        {"{'index':1,'delta':{'content':'x'}}", NULL, "", "u"},
+        {"{'index':1,'delta':{'content':''}}", NULL, "", ""},
+        {"{'index':1,'delta':{'reasoning':'x'}}", NULL, "", "u"},
+        {"{'index':0,'delta':{'content':'x'}},{'index':1,'delta':{'content':'y'}}", "x", "",
+         "u"},
+        {"{'index':1,'delta':{'content':'y'}},{'index':0,'delta':{'content':'x'}}", "x", "",
+         "u"},
+        {"{'delta':{'content':'x'}},{'delta':{'content':'y'}}", "x", "", "u"},
+        {"{'delta':{'content':''}},{'delta':{'content':'y'}}", "y", "", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct str payload = arena_printf(&arena, "{'choices':[%s]}", rows[i].choices);
+        assert_int_equal(read_payload(payload.ptr), ERR_OK);
+        assert_int_equal(ev.content.ptr != NULL, rows[i].content != NULL);
+        assert_str(ev.content, rows[i].content ? rows[i].content : "");
+        assert_str(ev.reasoning, rows[i].reasoning);
+        assert_int_equal(ev.has_reasoning, strchr(rows[i].kinds, 'r') != NULL);
+        assert_int_equal(ev.has_tool_call, strchr(rows[i].kinds, 't') != NULL);
+        assert_int_equal(ev.has_unkept, strchr(rows[i].kinds, 'u') != NULL);
+        assert_int_equal(ev.has_other, rows[i].kinds[0] != 0);
+        assert_int_equal(ev.has_content, ev.has_other || ev.content.len > 0);
+        bool is_slice = ev.content.len == 0 || (ev.content.ptr > ev.chunk.ptr &&
+                                                ev.content.ptr < ev.chunk.ptr + ev.chunk.len);
+        assert_true(is_slice);
+    }
+}
+
+static void tells_no_text_that_is_not_passed_on(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        read_payload("{'choices':[{'delta':{'content':'x'},'finish_reason':'abort'}]}"),
+        ERR_OK);
+    assert_true(ev.has_content);
+    assert_int_equal(ev.content.len, 0);
+    assert_int_equal(read_payload("{'choices':[{'delta':{'content':'x'}}],'usage':{"
+                                  "'prompt_tokens':4,'completion_tokens':5}}"),
+                     ERR_OK);
+    assert_int_equal(ev.prompt_tokens, 4);
+    assert_int_equal(ev.completion_tokens, 5);
+}
+
 static void passes_the_payload_itself(void **state)
 {
     struct str payload = quotes(&arena, " {'choices':[{'index':0,'delta':{'content':'x'}}]} ");
@@ -495,6 +559,8 @@ int main(void)
         TEST(changes_only_what_must_differ),
         TEST(copies_nothing_of_the_body_when_only_the_model_changes),
         TEST(tells_progress_from_noise),
+        TEST(tells_the_kinds_apart),
+        TEST(tells_no_text_that_is_not_passed_on),
         TEST(passes_the_payload_itself),
         TEST(judges_finish_reasons),
         TEST(waits_for_every_choice_and_counts_each_once),
