@@ -61,7 +61,7 @@ struct str str_cut(struct str *s, char sep)
     const char *at = s->len > 0 ? memchr(s->ptr, sep, s->len) : NULL;
     struct str head = *s;
     if (!at) {
-        *s = str_of(s->ptr + s->len, 0);
+        *s = str_from_at(*s, s->len);
         return head;
     }
     head.len = (size_t)(at - s->ptr);

@@ -57,7 +57,10 @@ static inline bool str_eq(struct str a, struct str b)
 /* From byte `at` to the end; `at` past the end gives an empty run. */
 static inline struct str str_from_at(struct str s, size_t at)
 {
-    return at < s.len ? str_of(s.ptr + at, s.len - at) : str_of(s.ptr + s.len, 0);
+    if (at < s.len) {
+        return str_of(s.ptr + at, s.len - at);
+    }
+    return s.len > 0 ? str_of(s.ptr + s.len, 0) : s; /* no arithmetic on NULL */
 }
 
 /* ASCII letters only are folded, whatever the locale. */

@@ -219,8 +219,8 @@ static void start_control(struct serve *s)
 
 static void run(struct serve *s)
 {
-    start_workers(s);
     start_control(s);
+    start_workers(s);
     announce(s);
     loop_run(s->loop);
     for (size_t i = 0; i < s->thread_count; i++) {

@@ -7,19 +7,73 @@ enum { TRAIL_MAX = 2048, LINE_PARTS_MAX = 32, ANSWER_PARTS_MAX = 72 };
 static const struct str event_start = STR_INIT("data: ");
 static const struct str event_end = STR_INIT("\n\n");
 
-void answer_refuse(struct http_conn *c, const struct client_error *e, struct str extra,
-                   bool close)
+static bool is_sane_id(struct str id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.ptr[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                    (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        if (!fine) {
+            return false;
+        }
+    }
+    return id.len > 0 && id.len <= 128;
+}
+
+struct str answer_request_id(struct worker *w, struct http_conn *c, struct arena *a)
+{
+    const struct http_request *q = http_conn_request(c);
+    struct str asked = q ? http_find(q->header, q->header_count, "x-request-id") : STR_NONE;
+    char digits[STR_NUMBER_MAX];
+    if (is_sane_id(asked)) {
+        return arena_dup(a, asked);
+    }
+    struct str own[] = {STR("req_"), str_hex64(rand_next(&w->rand), digits)};
+    return arena_join(a, own, 2);
+}
+
+static void send_small(struct worker *w, struct http_conn *c, const struct http_reply *r,
+                       struct str body)
+{
+    struct arena a;
+    arena_init(&a);
+    struct http_reply reply = *r;
+    struct str lines[] = {STR("x-request-id: "), answer_request_id(w, c, &a), STR("\r\n"),
+                          r->extra};
+    reply.content_type = STR("application/json");
+    reply.extra = arena_join(&a, lines, sizeof(lines) / sizeof(lines[0]));
+    http_reply_whole(c, &reply, body);
+    arena_fini(&a);
+}
+
+void answer_small(struct worker *w, struct http_conn *c, int status, struct str extra,
+                  struct str body)
+{
+    send_small(w, c, &(struct http_reply){.status = status, .extra = extra}, body);
+}
+
+static void send_error(struct worker *w, struct http_conn *c, const struct client_error *e,
+                       const struct http_reply *r)
 {
     struct arena a;
     arena_init(&a);
     const struct http_request *q = http_conn_request(c);
     enum client_dialect dialect = client_dialect_of(q ? q->path : STR_NONE);
-    struct http_reply reply = {.status = e->status,
-                               .content_type = STR("application/json"),
-                               .extra = extra,
-                               .close = close};
-    http_reply_whole(c, &reply, client_error_body(dialect, e, &a));
+    send_small(w, c, r, client_error_body(dialect, e, &a));
     arena_fini(&a);
+}
+
+void answer_refuse(struct worker *w, struct http_conn *c, const struct client_error *e,
+                   struct str extra)
+{
+    send_error(w, c, e, &(struct http_reply){.status = e->status, .extra = extra});
+}
+
+void answer_fault(struct worker *w, struct http_conn *c, const struct client_error *e,
+                  struct str extra)
+{
+    send_error(w, c, e,
+               &(struct http_reply){.status = e->status, .extra = extra, .close = true});
 }
 
 void answer_note(struct exchange *x, struct str backend, const char *word)
@@ -71,7 +125,9 @@ static struct str make_lines(struct exchange *x, const struct client_error *e)
     char tier[STR_NUMBER_MAX];
     char seconds[STR_NUMBER_MAX];
     put_line(&l, "x-request-id", x->request_id);
-    if (x->worker->gateway->settings->annotate != ANNOTATE_OFF) {
+    /* A head that goes out before the first content cannot know who will answer. */
+    bool is_known = e || !x->request.stream || x->is_committed;
+    if (x->worker->gateway->settings->annotate != ANNOTATE_OFF && is_known) {
         put_marks(x, &l, tier);
     }
     if (e && e->retry_after_s > 0) {
@@ -175,8 +231,7 @@ struct str answer_annotated_event(struct exchange *x, struct str chunk)
 
 static struct str error_body(struct exchange *x)
 {
-    return x->error_body.len > 0 ? x->error_body
-                                 : client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
+    return client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
 }
 
 /* The stream has begun: the last event says why it ends, and the missing [DONE] and chunk end

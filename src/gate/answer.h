@@ -10,10 +10,19 @@
  * Nothing here decides what to say, only how it is said.
  */
 
-/* An error for a request that is no exchange (yet). `extra`: further header lines. `close`: end
- * the connection after it. */
-void answer_refuse(struct http_conn *c, const struct client_error *e, struct str extra,
-                   bool close);
+/* The client's request id if it sent a sane one, else a new one; lives as long as the arena. */
+struct str answer_request_id(struct worker *w, struct http_conn *c, struct arena *a);
+
+/* A small JSON answer that needs no exchange. `extra`: further header lines. */
+void answer_small(struct worker *w, struct http_conn *c, int status, struct str extra,
+                  struct str body);
+
+/* An error for a request that is no exchange (yet), in the dialect of its path. answer_fault
+ * also ends the connection: for what the server itself refuses. */
+void answer_refuse(struct worker *w, struct http_conn *c, const struct client_error *e,
+                   struct str extra);
+void answer_fault(struct worker *w, struct http_conn *c, const struct client_error *e,
+                  struct str extra);
 
 /* Queues the 200 head of a stream; it goes out with the first data. Once per exchange. */
 void answer_begin_stream(struct exchange *x);
@@ -31,7 +40,7 @@ void answer_whole(struct exchange *x, struct str body);
 /* A finish chunk with the gateway's marks, as "data: …\n\n"; lives as long as the attempt. */
 struct str answer_annotated_event(struct exchange *x, struct str chunk);
 
-/* x->error (or x->error_body with its status) instead of an answer: a response when no head has
+/* x->error instead of an answer: a response when no head has
  * gone out, else an error event and a visible cut. Lets the client go. */
 void answer_error(struct exchange *x);
 

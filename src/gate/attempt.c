@@ -5,7 +5,12 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-enum { RESPONSE_HEAD_MAX = 65536, TOKENS_TOLD_EVERY = 32, RETRY_AFTER_MAX_S = 3600 };
+enum {
+    RESPONSE_HEAD_MAX = 65536,
+    TOKENS_TOLD_EVERY = 32,
+    RETRY_AFTER_MAX_S = 3600,
+    ERROR_BODY_MS = 250
+};
 
 static void begin_reply(struct attempt *a, const struct attempt_conf *conf)
 {
@@ -14,6 +19,7 @@ static void begin_reply(struct attempt *a, const struct attempt_conf *conf)
     a->reply.include_usage = conf->want_usage;
     buf_init(&a->whole, ATTEMPT_WHOLE_MAX);
     sse_init(&a->sse, ATTEMPT_EVENT_MAX);
+    buf_init(&a->line, 2 * ATTEMPT_EVENT_MAX);
     ndjson_init(&a->ndjson, ATTEMPT_EVENT_MAX);
 }
 
@@ -101,6 +107,7 @@ void attempt_close(struct attempt **a)
     reply_fini(&gone->reply);
     buf_fini(&gone->whole);
     sse_fini(&gone->sse);
+    buf_fini(&gone->line);
     ndjson_fini(&gone->ndjson);
     arena_fini(&gone->arena);
     free(gone);
@@ -163,14 +170,15 @@ static struct str header_of(const struct attempt *a, const char *name)
 static uint32_t read_retry_after_ms(const struct attempt *a)
 {
     uint64_t value = 0;
-    if (str_to_u64(header_of(a, "retry-after-ms"), RETRY_AFTER_MAX_S * 1000U, &value) ==
-        ERR_OK) {
+    enum err e = str_to_u64(header_of(a, "retry-after-ms"), RETRY_AFTER_MAX_S * 1000U, &value);
+    if (e == ERR_OK) {
         return (uint32_t)value;
     }
-    if (str_to_u64(header_of(a, "retry-after"), RETRY_AFTER_MAX_S, &value) == ERR_OK) {
-        return (uint32_t)value * 1000U;
+    e = e == ERR_RANGE ? e : str_to_u64(header_of(a, "retry-after"), RETRY_AFTER_MAX_S, &value);
+    if (e == ERR_RANGE) {
+        return RETRY_AFTER_MAX_S * 1000U;
     }
-    return 0;
+    return e == ERR_OK ? (uint32_t)value * 1000U : 0;
 }
 
 static bool is_media_type(struct str content_type, const char *type)
@@ -221,23 +229,28 @@ static enum attempt_yield read_head(struct attempt *a)
     if (a->failure != FAILURE_ok) {
         a->retry_after_ms = read_retry_after_ms(a);
         a->shape = SHAPE_ERROR;
+        a->error_due_ms = loop_now_ms(a->worker->loop) + ERROR_BODY_MS;
         return YIELD_EVENT;
     }
     a->shape = shape_of_answer(a);
     return a->shape == SHAPE_UNKNOWN ? fail(a, FAILURE_not_json) : YIELD_EVENT;
 }
 
-/* The body of an error is read for its text, up to a limit and only as far as it comes. */
+/* The body of an error is read only where its text matters, up to a limit, and not waited for
+ * long: the status alone has told enough to go on. */
 static enum attempt_yield read_error(struct attempt *a)
 {
     struct str piece;
+    if (a->failure != FAILURE_client_error && a->failure != FAILURE_http_503) {
+        return YIELD_FAILED;
+    }
     enum err e = http_call_body(a->call, &piece);
     while (e == ERR_OK && buf_len(&a->whole) + piece.len <= ATTEMPT_ERROR_MAX) {
         enum err kept = buf_append(&a->whole, piece);
         CHECK(kept == ERR_OK);
         e = http_call_body(a->call, &piece);
     }
-    if (e == ERR_AGAIN) {
+    if (e == ERR_AGAIN && loop_now_ms(a->worker->loop) < a->error_due_ms) {
         return YIELD_AGAIN;
     }
     struct str body = buf_str(&a->whole);
@@ -248,17 +261,12 @@ static enum attempt_yield read_error(struct attempt *a)
     return YIELD_FAILED;
 }
 
-static bool is_client_status(int status)
-{
-    return status != 0 && failure_of_status(status) == FAILURE_client_error;
-}
-
 /* An error object where an answer should be: whose fault is in its code, where it has one. */
 static enum attempt_yield fail_by_error(struct attempt *a, enum failure f)
 {
-    if (is_client_status(a->error.status) && a->first_content_ms == 0) {
+    if (a->error.status >= 400 && a->error.status < 500 && a->first_content_ms == 0) {
         a->status = a->error.status;
-        return fail(a, FAILURE_client_error);
+        return fail(a, failure_of_status(a->status));
     }
     return fail(a, f);
 }
@@ -341,6 +349,22 @@ static enum attempt_yield understand(struct attempt *a, struct str payload)
     return YIELD_EVENT;
 }
 
+/* The payload of an event that cannot go out as it came (several data lines, an id, CR line
+ * ends): in JSON a line end stands only between tokens, where a space is as good. Until the
+ * next event. */
+static struct str on_one_line(struct attempt *a, struct str data)
+{
+    char *room = NULL;
+    buf_consume(&a->line, buf_len(&a->line));
+    enum err e = buf_reserve(&a->line, data.len, &room);
+    CHECK(e == ERR_OK); /* as long as the longest event */
+    for (size_t i = 0; i < data.len; i++) {
+        room[i] = data.ptr[i] == '\n' || data.ptr[i] == '\r' ? ' ' : data.ptr[i];
+    }
+    buf_added(&a->line, data.len);
+    return buf_str(&a->line);
+}
+
 /* The next payload in the current piece: ERR_OK, ERR_AGAIN when it is used up, ERR_TOO_LARGE.
  */
 static enum err pull_payload(struct attempt *a, struct str *payload)
@@ -355,8 +379,8 @@ static enum err pull_payload(struct attempt *a, struct str *payload)
         e = sse_next(&a->sse, &a->in, &ev);
     }
     if (e == ERR_OK) {
-        *payload = ev.data;
-        a->raw = ev.raw;
+        *payload = ev.is_plain ? ev.data : on_one_line(a, ev.data);
+        a->raw = ev.is_plain ? ev.raw : STR_NONE;
     }
     return e;
 }
@@ -429,13 +453,29 @@ enum attempt_yield attempt_next(struct attempt *a)
     return y;
 }
 
+bool attempt_has_rest(const struct attempt *a)
+{
+    return a->has_piece && !a->flushing;
+}
+
+void attempt_keep(struct attempt *a)
+{
+    if (a->flushing) {
+        enum err e = keep_rest(a); /* one that is too long is found again at the next call */
+        (void)e;
+    }
+}
+
 void attempt_pause(struct attempt *a)
 {
+    attempt_keep(a);
+    a->is_paused = true;
     http_call_pause(a->call);
 }
 
 void attempt_resume(struct attempt *a)
 {
+    a->is_paused = false;
     http_call_resume(a->call);
 }
 

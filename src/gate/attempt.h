@@ -58,6 +58,7 @@ struct attempt {
     int status;
     enum failure failure;
     uint32_t retry_after_ms;
+    uint64_t error_due_ms;       /* how long the text of an error is waited for */
     bool finished;               /* every choice has its finish_reason */
     struct upstream_error error; /* of client errors and error objects */
 
@@ -70,7 +71,9 @@ struct attempt {
     enum reply_shape shape;
     struct str in; /* rest of the current piece of the body */
     bool has_piece;
-    bool flushing; /* the piece is used up and its rest must be kept */
+    bool is_paused;
+    bool flushing;   /* the piece is used up and its rest must be kept */
+    struct buf line; /* an event that had to be put on one line */
     struct sse_decoder sse;
     struct ndjson_decoder ndjson;
     uint64_t tokens_told; /* to the board */
@@ -97,6 +100,13 @@ NODISCARD enum err attempt_open(const struct attempt_conf *conf, struct attempt 
 
 /* Moves on and says what there is. After YIELD_END, YIELD_WHOLE or YIELD_FAILED: close. */
 enum attempt_yield attempt_next(struct attempt *a);
+
+/* Events of the current piece wait to be read: they are lost when another exchange reads. */
+bool attempt_has_rest(const struct attempt *a);
+
+/* After YIELD_FLUSH, when others will read before the next attempt_next: stores what is left of
+ * the piece. */
+void attempt_keep(struct attempt *a);
 
 /* Stops and resumes reading from the backend (back-pressure). */
 void attempt_pause(struct attempt *a);

@@ -17,12 +17,12 @@ static const struct {
     const struct step *from;
     const struct step *to;
 } arrows[] = {
-    {&step_pick, &step_await},   {&step_pick, &step_pick},    {&step_pick, &step_fail},
-    {&step_backoff, &step_pick}, {&step_await, &step_pick},   {&step_await, &step_backoff},
-    {&step_await, &step_relay},  {&step_await, &step_linger}, {&step_await, &step_fail},
-    {&step_await, &step_done},   {&step_relay, &step_linger}, {&step_relay, &step_fail},
-    {&step_relay, &step_done},   {&step_linger, &step_done},  {&step_fail, &step_done},
-    {&step_backoff, &step_fail},
+    {&step_pick, &step_await},    {&step_pick, &step_pick},    {&step_pick, &step_fail},
+    {&step_pick, &step_backoff},  {&step_backoff, &step_pick}, {&step_await, &step_pick},
+    {&step_await, &step_backoff}, {&step_await, &step_relay},  {&step_await, &step_linger},
+    {&step_await, &step_fail},    {&step_await, &step_done},   {&step_relay, &step_linger},
+    {&step_relay, &step_fail},    {&step_relay, &step_done},   {&step_linger, &step_done},
+    {&step_fail, &step_done},     {&step_backoff, &step_fail},
 };
 
 static bool arrow_exists(const struct step *from, const struct step *to)
@@ -78,6 +78,9 @@ static uint64_t next_due(const struct exchange *x)
     if (x->step == &step_backoff) {
         return sooner(x->backoff_until_ms, x->due_ms);
     }
+    if (x->step == &step_relay && http_reply_pending(x->client) > 0) {
+        return x->due_ms; /* the backend is not being waited for */
+    }
     uint64_t due_ms = sooner(x->due_ms, exchange_attempt_due(x, &unused));
     if (x->finish_by_ms != 0) {
         due_ms = sooner(due_ms, x->finish_by_ms);
@@ -92,7 +95,10 @@ static uint64_t next_due(const struct exchange *x)
 static void run(struct task *t)
 {
     struct exchange *x = container_of(t, struct exchange, task);
-    if ((x->wake & WAKE_GONE) && x->client) {
+    unsigned wake = x->wake;
+    x->wake = 0; /* what a step causes is told again in the next phase */
+    x->reads = 0;
+    if ((wake & WAKE_GONE) && x->client) {
         abandon(x);
     }
     for (unsigned moves = 0; x->step != &step_done; moves++) {
@@ -104,7 +110,6 @@ static void run(struct task *t)
         CHECK(moves < MOVES_MAX);
         x->step = next;
     }
-    x->wake = 0;
     if (x->step == &step_done) {
         end_exchange(x);
     } else {
@@ -152,6 +157,10 @@ uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
 {
     const struct attempt *a = x->attempt;
     const struct deadlines *d = &a->backend->deadlines;
+    if (a->error_due_ms != 0) {
+        *as = a->failure;
+        return a->error_due_ms;
+    }
     if (a->first_content_ms != 0) {
         *as = x->due_ms < a->progress_ms + d->stall_ms ? FAILURE_total_timeout : FAILURE_stall;
         return x->due_ms < a->progress_ms + d->stall_ms ? x->due_ms
@@ -161,8 +170,8 @@ uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
     uint64_t due_ms =
         from_ms + budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
                                         x->request.prompt_bytes);
-    if (waits_for_whole(a) && x->long_plain) {
-        due_ms = x->share_due_ms;
+    if (waits_for_whole(a)) { /* its first token and its last come together */
+        due_ms = x->long_plain ? x->share_due_ms : due_ms + d->stall_ms;
     }
     *as = attempt_is_sent(a) ? FAILURE_first_token_timeout : FAILURE_send_timeout;
     if (x->share_due_ms < due_ms) {
@@ -204,9 +213,18 @@ static uint32_t tiers_after(const struct exchange *x, const struct pick *p)
     return others;
 }
 
+static size_t member_count(const struct model *m)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->tier_count; i++) {
+        count += m->tiers[i].member_count;
+    }
+    return count;
+}
+
 static struct client_error nobody_left(const struct exchange *x)
 {
-    if (x->unmappable.status != 0 && !x->any_failed) {
+    if (x->unmappable.status != 0 && x->unmappable_count == member_count(x->model)) {
         return (struct client_error){.status = x->unmappable.status,
                                      .type = x->unmappable.type,
                                      .code = x->unmappable.code,
@@ -254,6 +272,7 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
         &x->attempt, &bad);
     if (e != ERR_OK) {
         x->unmappable = bad;
+        x->unmappable_count++;
         answer_note(x, b->name, verdict_of(FAILURE_unmappable)->name);
         tried_add(&x->tried, b->index);
         return &step_pick;
@@ -266,10 +285,14 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
 
 static const struct step *pick_run(struct exchange *x)
 {
+    const struct step *spared = x->retry ? NULL : exchange_spare_third(x);
+    if (spared) {
+        return spared;
+    }
     struct pick p;
     uint32_t tries;
     bool in_time = exchange_now(x) < x->due_ms;
-    if (in_time && choose(x, &p, &tries)) {
+    if (in_time && x->tried.count < TRIED_MAX && choose(x, &p, &tries)) {
         return open_attempt(x, &p, tries);
     }
     x->error = in_time ? nobody_left(x)
@@ -304,158 +327,13 @@ const struct step step_linger = {"linger", relay_linger};
 const struct step step_fail = {"fail", fail_run};
 const struct step step_done = {"done", NULL};
 
-/* --- after a failure --- */
-
-static const char *const retry_words[] = {[RETRY_SAME] = "same backend again",
-                                          [RETRY_NEXT] = "next backend",
-                                          [RETRY_GIVE_CLIENT] = "passed to the client",
-                                          [RETRY_NONE] = "none"};
-
-/* Tells log, trail and board. */
-static void note_failure(struct exchange *x, enum failure f, const char *then)
-{
-    const struct attempt *a = x->attempt;
-    const struct verdict *v = verdict_of(f);
-    struct gateway *g = x->worker->gateway;
-    answer_note(x, a->backend->name, v->name);
-    LOG_AT(v->next == NEXT_CLIENT ? LOG_DEBUG : LOG_INFO, "attempt failed",
-           LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
-           LOG_STR("backend", a->backend->name), LOG_TEXT("reason", v->name),
-           LOG_NUM("status", a->status), LOG_NUM("try", a->tries), LOG_TEXT("then", then),
-           LOG_NUM("after_ms", exchange_now(x) - a->started_ms), LOG_DONE);
-    board_count_attempt(g->board, a->backend->index, v->next == NEXT_CLIENT);
-    if (v->blame != BLAME_NONE) {
-        struct board_change change = board_on_failure(
-            g->board, a->backend->index,
-            &(struct failed_attempt){f, !x->drew_500, a->retry_after_ms}, exchange_now(x));
-        x->drew_500 = x->drew_500 || v->blame == BLAME_SUSPECT;
-        gateway_note_change(g, a->backend, &change);
-    }
-    if (v->blame == BLAME_DOWN) {
-        upstream_flush(x->worker->upstreams[a->backend->index]);
-    }
-}
-
-/* A backend that breaks the connection under a request and then refuses new ones has died with
- * it. Two such deaths are enough: a third backend is not given the same request (query of
- * death). */
-static void note_death(struct exchange *x, enum failure f)
-{
-    const struct attempt *a = x->attempt;
-    if (f == FAILURE_connect_refused && x->broke_at == a->backend) {
-        x->deaths++;
-        x->broke_at = NULL;
-    } else if ((f == FAILURE_reset || f == FAILURE_closed || f == FAILURE_truncated) &&
-               attempt_is_sent(a)) {
-        x->broke_at = a->backend;
-    }
-}
-
-/* The client's own error: its text may pass, in OpenAI's shape. */
-static void pass_client_error(struct exchange *x)
-{
-    struct attempt *a = x->attempt;
-    struct arena *arena = &x->arena;
-    struct str message =
-        a->error.message.len > 0 ? a->error.message : STR("The backend refused the request.");
-    struct str type = a->error.type.len > 0 ? a->error.type : STR("invalid_request_error");
-    x->error = (struct client_error){
-        .status = a->status,
-        .type = arena_dup(arena, type).ptr,
-        .code = a->error.code.len > 0 ? arena_dup(arena, a->error.code).ptr : NULL,
-        .message = arena_dup(arena, message),
-        .param = arena_dup(arena, a->error.param)};
-}
-
-const struct step *exchange_next_after(struct exchange *x, enum failure f)
-{
-    struct attempt *a = x->attempt;
-    uint32_t wait_ms = 0;
-    enum retry_step step =
-        verdict_next(f, &a->backend->retry, a->tries, a->retry_after_ms, &wait_ms);
-    if (step == RETRY_SAME && exchange_now(x) + wait_ms >= x->share_due_ms) {
-        step = RETRY_NEXT; /* waiting here would use up the time that is kept for others */
-    }
-    note_death(x, f);
-    note_failure(x, f, retry_words[step]);
-    x->any_failed = true;
-    x->finish_by_ms = 0;
-    x->retry_pick = a->pick;
-    x->retry_tries = a->tries;
-    buf_fini(&x->held);
-    assembly_free(&x->assembly);
-    if (step == RETRY_GIVE_CLIENT) {
-        pass_client_error(x);
-        attempt_close(&x->attempt);
-        return &step_fail;
-    }
-    attempt_close(&x->attempt);
-    if (step == RETRY_SAME) {
-        x->retry = x->retry_pick.member->backend;
-        x->backoff_until_ms = exchange_now(x) + wait_ms;
-        return &step_backoff;
-    }
-    tried_add(&x->tried, x->retry_pick.member->backend->index);
-    if (x->deaths >= 2) {
-        x->error = (struct client_error){
-            .status = 502,
-            .type = "server_error",
-            .code = "backends_died",
-            .message = STR("Two backends died while working on this request; it is not sent to "
-                           "a third.")};
-        return &step_fail;
-    }
-    return &step_pick;
-}
-
-const struct step *exchange_interrupt(struct exchange *x, enum failure f)
-{
-    note_failure(x, f, "stream interrupted");
-    attempt_close(&x->attempt);
-    x->error = (struct client_error){
-        .status = 502,
-        .type = "server_error",
-        .code = "stream_interrupted",
-        .message = STR("The backend failed in the middle of the answer.")};
-    return &step_fail;
-}
-
-void exchange_succeed(struct exchange *x)
-{
-    const struct attempt *a = x->attempt;
-    struct board *board = x->worker->gateway->board;
-    board_on_success(board, a->backend->index, exchange_now(x));
-    board_count_attempt(board, a->backend->index, true);
-    log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
-              LOG_STR("backend", a->backend->name), LOG_NUM("attempts", x->attempts),
-              LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
-}
-
 /* --- the beginning --- */
-
-static bool is_sane_id(struct str id)
-{
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.ptr[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                    (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-        if (!fine) {
-            return false;
-        }
-    }
-    return id.len > 0 && id.len <= 128;
-}
 
 static void name_exchange(struct exchange *x)
 {
-    const struct http_request *q = http_conn_request(x->client);
-    struct str asked = http_find(q->header, q->header_count, "x-request-id");
     char digits[STR_NUMBER_MAX];
-    struct str random = str_hex64(rand_next(&x->worker->rand), digits);
-    struct str own[] = {STR("req_"), random};
-    struct str reply[] = {STR("chatcmpl-"), random};
-    x->request_id =
-        is_sane_id(asked) ? arena_dup(&x->arena, asked) : arena_join(&x->arena, own, 2);
+    struct str reply[] = {STR("chatcmpl-"), str_hex64(rand_next(&x->worker->rand), digits)};
+    x->request_id = answer_request_id(x->worker, x->client, &x->arena);
     x->reply_id = arena_join(&x->arena, reply, 2);
 }
 
@@ -534,12 +412,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
     struct exchange *x = make_exchange(w, client);
     struct client_error e;
     if (!understand_request(x, &e)) {
-        struct buf lines;
-        buf_init(&lines, 512);
-        enum err put = http_put_header(&lines, "x-request-id", x->request_id);
-        CHECK(put == ERR_OK);
-        answer_refuse(client, &e, buf_str(&lines), false);
-        buf_fini(&lines);
+        answer_refuse(w, client, &e, STR_NONE);
         end_exchange(x);
         return;
     }

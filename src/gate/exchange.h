@@ -38,6 +38,8 @@ enum wake {
     WAKE_TIMER = 16
 };
 
+enum { BROKEN_MAX = 4 };
+
 struct exchange;
 
 struct step {
@@ -68,21 +70,23 @@ struct exchange {
     struct pick retry_pick;
     uint32_t retry_tries; /* tries so far at that backend */
     uint64_t backoff_until_ms;
-    bool drew_500;                  /* this request's 500s blame nobody else */
-    const struct backend *broke_at; /* connection broke there after the request was sent */
-    uint32_t deaths;                /* backends that died with this request in flight */
-    bool any_failed;                /* some attempt was made and failed */
+    bool drew_500; /* this request's 500s blame nobody else */
+    const struct backend
+        *broken[BROKEN_MAX]; /* connections that broke after the request was sent */
+    uint32_t broken_count;
+    bool has_waited; /* for probes to tell whether those are dead */
+    uint32_t unmappable_count;
     struct bad_request
         unmappable;   /* last reason why a backend could not take it; status 0: none */
     struct str trail; /* "gpu1:reset,gpu2:ok" */
 
     bool head_sent; /* the status line has gone out (perhaps only for a keep-alive comment) */
     bool is_committed;         /* content has gone out */
+    unsigned reads;            /* pieces read from the backend in this turn */
     uint64_t sent_ms;          /* when something was last sent to the client */
     struct buf held;           /* events before the first content, in client form */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
-    struct str error_body;     /* a backend's own error body to pass through, or empty */
     uint64_t finish_by_ms;     /* all is said: how long the backend's own end is awaited */
 
     /* private: */

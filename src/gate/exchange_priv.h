@@ -26,6 +26,13 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f);
 /* The same for a failure after commit: nothing but an honest end. */
 const struct step *exchange_interrupt(struct exchange *x, enum failure f);
 
+/*
+ * Query of death: a request under which two backends died is not sent to a third. Where it is
+ * not clear yet whether they died, their probes are awaited once. The step that this asks for,
+ * or NULL to go on.
+ */
+const struct step *exchange_spare_third(struct exchange *x);
+
 /* Counts the attempt as good, tells the board. */
 void exchange_succeed(struct exchange *x);
 

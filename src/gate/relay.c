@@ -8,7 +8,20 @@
  * comments goes out, so that any failure can still go elsewhere; the first content commits.
  */
 
-enum { BATCH_MAX = 32, LINGER_MS = 500, FINISH_GRACE_MS = 1000 };
+enum { BATCH_MAX = 32, LINGER_MS = 500, FINISH_GRACE_MS = 1000, READS_PER_TURN = 16 };
+
+/* After so many reads the others have their turn: a backend that floods must not keep a worker.
+ */
+static bool turn_is_over(struct exchange *x)
+{
+    x->reads++;
+    if (x->reads < READS_PER_TURN) {
+        return false;
+    }
+    attempt_keep(x->attempt);
+    exchange_wake(x, WAKE_UPSTREAM);
+    return true;
+}
 
 /* Pieces of one write; neighbours in memory are joined. */
 struct batch {
@@ -56,7 +69,7 @@ static void batch_event(struct exchange *x, struct batch *b)
     const struct attempt *a = x->attempt;
     const struct reply_event *ev = &a->event;
     bool is_last_finish = ev->has_finish && ev->all_finished;
-    if (ev->is_verbatim && ev->chunk.len > 0 && !is_last_finish) {
+    if (ev->is_verbatim && a->raw.len > 0 && ev->chunk.len > 0 && !is_last_finish) {
         batch_add(x, b, a->raw);
         return;
     }
@@ -117,21 +130,22 @@ static const struct step *relay_more(struct exchange *x, struct batch *b)
  * slowness is not the backend's silence. */
 static bool client_is_behind(struct exchange *x)
 {
-    if (http_reply_pending(x->client) == 0) {
-        attempt_resume(x->attempt);
-        return false;
+    struct attempt *a = x->attempt;
+    bool is_behind = http_reply_pending(x->client) > 0;
+    if (is_behind) {
+        attempt_pause(a);
+    } else if (a->is_paused) {
+        /* The backend's patience begins anew: it could not be heard. */
+        a->progress_ms = exchange_now(x);
+        x->finish_by_ms = a->finished ? a->progress_ms + FINISH_GRACE_MS : 0;
+        attempt_resume(a);
     }
-    attempt_pause(x->attempt);
-    x->attempt->progress_ms = exchange_now(x);
-    return true;
+    return is_behind;
 }
 
 /* The client is behind: only the clock can move this exchange. */
-static const struct step *wait_for_client(struct exchange *x, struct batch *b)
+static const struct step *wait_for_client(struct exchange *x)
 {
-    if (x->attempt->finished && exchange_now(x) >= x->finish_by_ms) {
-        return end_stream(x, b);
-    }
     return exchange_now(x) >= x->due_ms ? exchange_interrupt(x, FAILURE_total_timeout) : NULL;
 }
 
@@ -141,13 +155,16 @@ const struct step *relay_run(struct exchange *x)
     struct attempt *a = x->attempt;
     struct batch b = {.count = 0};
     const struct step *next = NULL;
-    while (!next && !client_is_behind(x)) {
+    while (!next && (attempt_has_rest(a) || !client_is_behind(x))) {
         switch (attempt_next(a)) {
         case YIELD_EVENT:
             next = relay_event(x, &b);
             break;
         case YIELD_FLUSH:
             batch_send(x, &b, false);
+            if (turn_is_over(x)) {
+                return relay_more(x, &b);
+            }
             break;
         case YIELD_AGAIN:
             return relay_more(x, &b);
@@ -160,7 +177,7 @@ const struct step *relay_run(struct exchange *x)
             return exchange_interrupt(x, a->failure);
         }
     }
-    return next ? next : wait_for_client(x, &b);
+    return next ? next : wait_for_client(x);
 }
 
 /* An event before the first content: kept until we know that there will be an answer. */
@@ -183,8 +200,8 @@ static const struct step *commit(struct exchange *x)
 {
     struct batch b = {.count = 0};
     answer_note(x, x->attempt->backend->name, "ok");
-    answer_begin_stream(x);
     x->is_committed = true;
+    answer_begin_stream(x);
     batch_add(x, &b, buf_str(&x->held));
     batch_event(x, &b);
     if (x->attempt->event.is_done) {
@@ -226,11 +243,14 @@ static const struct step *deliver_as_stream(struct exchange *x, struct str body)
         return exchange_next_after(x, FAILURE_not_json);
     }
     answer_note(x, a->backend->name, "ok");
-    answer_begin_stream(x);
     x->is_committed = true;
+    answer_begin_stream(x);
+    exchange_succeed(x);
     batch_add(x, &b, answer_annotated_event(x, chunk));
     batch_add_chunk(x, &b, usage);
-    return end_stream(x, &b);
+    batch_send(x, &b, true);
+    attempt_close(&x->attempt);
+    return &step_done;
 }
 
 static const struct step *collected(struct exchange *x, bool is_over)
@@ -239,15 +259,20 @@ static const struct step *collected(struct exchange *x, bool is_over)
 }
 
 /* An event for a client that waits for one JSON body. */
-static bool collect_event(struct exchange *x)
+static enum failure collect_event(struct exchange *x)
 {
     const struct reply_event *ev = &x->attempt->event;
     if (!x->assembly) {
         x->assembly = assembly_new();
     }
-    bool fits = ev->chunk.len == 0 || assembly_add(x->assembly, ev->chunk) == ERR_OK;
-    return fits &&
-           (ev->usage_chunk.len == 0 || assembly_add(x->assembly, ev->usage_chunk) == ERR_OK);
+    enum err e = ev->chunk.len > 0 ? assembly_add(x->assembly, ev->chunk) : ERR_OK;
+    if (e == ERR_OK && ev->usage_chunk.len > 0) {
+        e = assembly_add(x->assembly, ev->usage_chunk);
+    }
+    if (e == ERR_TOO_LARGE) {
+        return FAILURE_too_large;
+    }
+    return e == ERR_OK ? FAILURE_ok : FAILURE_not_json;
 }
 
 static bool is_first_content(const struct attempt *a)
@@ -266,8 +291,9 @@ static const struct step *await_event(struct exchange *x)
         hold_event(x);
         return NULL;
     }
-    if (!collect_event(x)) {
-        return exchange_next_after(x, FAILURE_not_json);
+    enum failure unfit = collect_event(x);
+    if (unfit != FAILURE_ok) {
+        return exchange_next_after(x, unfit);
     }
     if (a->finished && x->finish_by_ms == 0) {
         x->finish_by_ms = exchange_now(x) + FINISH_GRACE_MS;
@@ -305,6 +331,9 @@ const struct step *relay_await(struct exchange *x)
             }
             break;
         case YIELD_FLUSH:
+            if (turn_is_over(x)) {
+                return await_more(x);
+            }
             break;
         case YIELD_WHOLE:
             return x->request.stream ? deliver_as_stream(x, buf_str(&a->whole))
@@ -325,7 +354,11 @@ const struct step *relay_linger(struct exchange *x)
         for (;;) {
             switch (attempt_next(x->attempt)) {
             case YIELD_EVENT:
+                continue;
             case YIELD_FLUSH:
+                if (turn_is_over(x)) {
+                    return NULL;
+                }
                 continue;
             case YIELD_AGAIN:
                 return NULL;

@@ -16,32 +16,23 @@ struct route {
     void (*serve)(struct worker *w, struct http_conn *c);
 };
 
-static void reply_json(struct http_conn *c, int status, struct str extra, struct str body)
-{
-    http_reply_whole(c,
-                     &(struct http_reply){.status = status,
-                                          .content_type = STR("application/json"),
-                                          .extra = extra},
-                     body);
-}
-
 static void serve_health(struct worker *w, struct http_conn *c)
 {
     const struct catalog *catalog = &w->gateway->settings->catalog;
     uint64_t now_ms = loop_now_ms(w->loop);
     for (size_t i = 0; i < catalog->model_count; i++) {
         if (pick_can_serve(&catalog->models[i], w->gateway->board, now_ms)) {
-            reply_json(c, 200, STR_NONE, STR("{\"status\":\"ok\"}"));
+            answer_small(w, c, 200, STR_NONE, STR("{\"status\":\"ok\"}"));
             return;
         }
     }
-    reply_json(c, 503, STR_NONE, STR("{\"status\":\"down\"}"));
+    answer_small(w, c, 503, STR_NONE, STR("{\"status\":\"down\"}"));
 }
 
 static void serve_ready(struct worker *w, struct http_conn *c)
 {
     if (w->gateway->draining) {
-        reply_json(c, 503, STR_NONE, STR("{\"status\":\"draining\"}"));
+        answer_small(w, c, 503, STR_NONE, STR("{\"status\":\"draining\"}"));
         return;
     }
     serve_health(w, c);
@@ -73,21 +64,22 @@ static void serve_models(struct worker *w, struct http_conn *c)
     }
     e = e ? e : buf_append(&body, STR("]}"));
     CHECK(e == ERR_OK); /* settings bound names and their number */
-    reply_json(c, 200, STR_NONE, buf_str(&body));
+    answer_small(w, c, 200, STR_NONE, buf_str(&body));
     buf_fini(&body);
     arena_fini(&a);
 }
 
-static void refuse_unknown_model(struct http_conn *c, struct str name, struct arena *a)
+static void refuse_unknown_model(struct worker *w, struct http_conn *c, struct str name,
+                                 struct arena *a)
 {
     struct str message = arena_printf(a, "The model '%.*s' does not exist.", STR_FMT(name));
-    answer_refuse(c,
+    answer_refuse(w, c,
                   &(struct client_error){.status = 404,
                                          .type = "invalid_request_error",
                                          .code = "model_not_found",
                                          .param = STR("model"),
                                          .message = message},
-                  STR_NONE, false);
+                  STR_NONE);
 }
 
 static void serve_model(struct worker *w, struct http_conn *c)
@@ -97,9 +89,9 @@ static void serve_model(struct worker *w, struct http_conn *c)
     struct str tail = str_from_at(http_conn_request(c)->path, sizeof("/v1/models/") - 1);
     struct str name = url_decode(tail, false, &a);
     if (catalog_find_model(&w->gateway->settings->catalog, name)) {
-        reply_json(c, 200, STR_NONE, model_object(w, name, &a));
+        answer_small(w, c, 200, STR_NONE, model_object(w, name, &a));
     } else {
-        refuse_unknown_model(c, name, &a);
+        refuse_unknown_model(w, c, name, &a);
     }
     arena_fini(&a);
 }
@@ -183,12 +175,12 @@ static void on_head(void *owner, struct http_conn *c)
                                   .type = "invalid_request_error",
                                   .code = "invalid_api_key",
                                   .message = STR("Missing or wrong API key.")};
-        answer_refuse(c, &e, STR("WWW-Authenticate: Bearer\r\n"), false);
+        answer_refuse(w, c, &e, STR("WWW-Authenticate: Bearer\r\n"));
         return;
     }
     struct arena a;
     arena_init(&a);
-    answer_refuse(c, &e, allow ? arena_printf(&a, "Allow: %s\r\n", allow) : STR_NONE, false);
+    answer_refuse(w, c, &e, allow ? arena_printf(&a, "Allow: %s\r\n", allow) : STR_NONE);
     arena_fini(&a);
 }
 
@@ -204,16 +196,16 @@ static void on_request(void *owner, struct http_conn *c)
 static void on_fault(void *owner, struct http_conn *c, int status, const char *code,
                      const char *why)
 {
-    (void)owner;
+    struct worker *w = owner;
     log_debug("request refused", LOG_TEXT("peer", http_conn_peer(c)), LOG_NUM("status", status),
               LOG_TEXT("reason", why));
-    answer_refuse(c,
-                  &(struct client_error){.status = status,
-                                         .type = status >= 500 ? "service_unavailable"
-                                                               : "invalid_request_error",
-                                         .code = code,
-                                         .message = str_from(why)},
-                  status == 503 ? STR("Retry-After: 1\r\n") : STR_NONE, true);
+    answer_fault(w, c,
+                 &(struct client_error){.status = status,
+                                        .type = status >= 500 ? "service_unavailable"
+                                                              : "invalid_request_error",
+                                        .code = code,
+                                        .message = str_from(why)},
+                 status == 503 ? STR("Retry-After: 1\r\n") : STR_NONE);
 }
 
 struct http_handler routes_handler(struct worker *w)

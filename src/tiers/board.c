@@ -242,13 +242,15 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
 {
     struct slot *s = slot_of(b, backend);
     enum blame blame = verdict_of(f->failure)->blame;
-    if (blame == BLAME_NONE) {
+    if (!verdict_is_fruitless(f->failure)) {
         return unchanged(s);
     }
     lock_slot(s);
     enum state from = s->health.state;
     uint64_t next_probe_ms = s->health.next_probe_ms;
-    (void)health_on_failure(&s->health, f->failure, f->is_first_500, now_ms);
+    if (blame != BLAME_NONE) {
+        (void)health_on_failure(&s->health, f->failure, f->is_first_500, now_ms);
+    }
     store(&s->published.recent, recent_add(load(&s->published.recent), now_ms));
     if (blame == BLAME_HOLD) {
         hold(s, f->hold_ms, now_ms);

@@ -88,6 +88,7 @@ static void enter(struct health *h, enum state state, struct cause cause, uint64
         h->good = 0;
         h->down_probes = 0;
         h->suspect = false;
+        h->suspicions = state == STATE_DOWN ? h->suspicions : 0;
     }
     h->cause = cause;
 }

@@ -112,10 +112,16 @@ static bool is_silence(enum failure f)
            f == FAILURE_total_timeout;
 }
 
-static bool may_try(const struct backend_view *v, bool was_tried, uint64_t now_ms)
+static bool is_only_one(const struct model *m)
 {
-    return pick_judge(v, was_tried, now_ms) == PICK_DOWN && v->cause.kind != CAUSE_LOADING &&
-           !is_silence(v->cause.failure);
+    return m->tier_count == 1 && m->tiers[0].member_count == 1;
+}
+
+static bool may_try(const struct backend_view *v, const struct pick_query *q, uint32_t backend)
+{
+    bool is_down = pick_judge(v, tried_has(q->tried, backend), q->now_ms) == PICK_DOWN;
+    return is_down && v->cause.kind != CAUSE_LOADING &&
+           (!is_silence(v->cause.failure) || is_only_one(q->model));
 }
 
 static const struct tier_member *claim_in_tier(const struct tier *tier,
@@ -125,8 +131,7 @@ static const struct tier_member *claim_in_tier(const struct tier *tier,
         const struct tier_member *member = &tier->members[i];
         uint32_t backend = member->backend->index;
         struct backend_view v = board_view(q->board, backend, q->now_ms);
-        if (may_try(&v, tried_has(q->tried, backend), q->now_ms) &&
-            board_claim_trial(q->board, backend, q->now_ms)) {
+        if (may_try(&v, q, backend) && board_claim_trial(q->board, backend, q->now_ms)) {
             return member;
         }
     }

@@ -11,8 +11,8 @@
  * Who serves next: the first tier, in order, that has a usable backend; in it the HEALTHY
  * before the DEGRADED, and among equals the less loaded of two drawn at random (Mitzenmacher
  * 2001), where recent failures count as load. When no tier is usable: one trial of a DOWN
- * backend whose last verdict is older than a second and was not silence. Pure but for the trial
- * claim on the board.
+ * backend whose last verdict is older than a second and was not silence (unless it is the
+ * model's only one). Pure but for the trial claim on the board.
  */
 
 enum { TRIED_MAX = 64 };

@@ -66,6 +66,12 @@ static bool may_repeat(const struct verdict *v, const struct retry_policy *polic
            retry_after_ms <= policy->retry_after_up_to_ms;
 }
 
+bool verdict_is_fruitless(enum failure f)
+{
+    bool is_ours = f == FAILURE_unmappable || f == FAILURE_no_fds || f == FAILURE_total_timeout;
+    return verdict_of(f)->next == NEXT_ELSEWHERE && !is_ours;
+}
+
 enum retry_step verdict_next(enum failure f, const struct retry_policy *policy, uint32_t tries,
                              uint32_t retry_after_ms, uint32_t *wait_ms)
 {

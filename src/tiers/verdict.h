@@ -85,6 +85,10 @@ struct verdict {
 
 const struct verdict *verdict_of(enum failure f);
 
+/* True when a backend that does this a lot should look less attractive: it serves nobody,
+ * whoever's fault it is. */
+bool verdict_is_fruitless(enum failure f);
+
 /* The failure that an HTTP status of a backend means; FAILURE_ok for 200. A 2xx other than 200
  * is FAILURE_bad_response. */
 enum failure failure_of_status(int status);

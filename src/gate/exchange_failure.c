@@ -1,0 +1,161 @@
+#include "base/log.h"
+#include "gate/answer.h"
+#include "gate/exchange_priv.h"
+
+/*
+ * What a failed attempt leads to: one door before commit, one after it.
+ */
+
+enum { DEATH_WAIT_MS = 600 };
+
+static const char *const retry_words[] = {[RETRY_SAME] = "same backend again",
+                                          [RETRY_NEXT] = "next backend",
+                                          [RETRY_GIVE_CLIENT] = "passed to the client",
+                                          [RETRY_NONE] = "none"};
+
+/* Tells log, trail and board. */
+static void note_failure(struct exchange *x, enum failure f, const char *then)
+{
+    const struct attempt *a = x->attempt;
+    const struct verdict *v = verdict_of(f);
+    struct gateway *g = x->worker->gateway;
+    answer_note(x, a->backend->name, v->name);
+    LOG_AT(v->next == NEXT_CLIENT ? LOG_DEBUG : LOG_INFO, "attempt failed",
+           LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+           LOG_STR("backend", a->backend->name), LOG_TEXT("reason", v->name),
+           LOG_NUM("status", a->status), LOG_NUM("try", a->tries), LOG_TEXT("then", then),
+           LOG_NUM("after_ms", exchange_now(x) - a->started_ms), LOG_DONE);
+    board_count_attempt(g->board, a->backend->index, v->next == NEXT_CLIENT);
+    if (v->next == NEXT_ELSEWHERE) {
+        struct board_change change = board_on_failure(
+            g->board, a->backend->index,
+            &(struct failed_attempt){f, !x->drew_500, a->retry_after_ms}, exchange_now(x));
+        x->drew_500 = x->drew_500 || v->blame == BLAME_SUSPECT;
+        gateway_note_change(g, a->backend, &change);
+    }
+    if (v->blame == BLAME_DOWN) {
+        upstream_flush(x->worker->upstreams[a->backend->index]);
+    }
+}
+
+/* A connection that breaks once the request is sent may mean that the process died of it. */
+static void note_broken(struct exchange *x, enum failure f)
+{
+    const struct attempt *a = x->attempt;
+    bool broke = f == FAILURE_reset || f == FAILURE_closed || f == FAILURE_truncated;
+    if (!broke || !attempt_is_sent(a) || x->broken_count == BROKEN_MAX) {
+        return;
+    }
+    for (uint32_t i = 0; i < x->broken_count; i++) {
+        if (x->broken[i] == a->backend) {
+            return;
+        }
+    }
+    x->broken[x->broken_count++] = a->backend;
+}
+
+/* The client's own error: its text may pass, in OpenAI's shape. */
+static void pass_client_error(struct exchange *x)
+{
+    struct attempt *a = x->attempt;
+    struct arena *arena = &x->arena;
+    struct str message =
+        a->error.message.len > 0 ? a->error.message : STR("The backend refused the request.");
+    struct str type = a->error.type.len > 0 ? a->error.type : STR("invalid_request_error");
+    x->error = (struct client_error){
+        .status = a->status,
+        .type = arena_dup(arena, type).ptr,
+        .code = a->error.code.len > 0 ? arena_dup(arena, a->error.code).ptr : NULL,
+        .message = arena_dup(arena, message),
+        .param = arena_dup(arena, a->error.param)};
+}
+
+const struct step *exchange_next_after(struct exchange *x, enum failure f)
+{
+    struct attempt *a = x->attempt;
+    uint32_t wait_ms = 0;
+    enum retry_step step =
+        verdict_next(f, &a->backend->retry, a->tries, a->retry_after_ms, &wait_ms);
+    if (step == RETRY_SAME && exchange_now(x) + wait_ms >= x->share_due_ms) {
+        step = RETRY_NEXT; /* waiting here would use up the time that is kept for others */
+    }
+    note_broken(x, f);
+    note_failure(x, f, retry_words[step]);
+    x->finish_by_ms = 0;
+    x->retry_pick = a->pick;
+    x->retry_tries = a->tries;
+    buf_fini(&x->held);
+    assembly_free(&x->assembly);
+    if (step == RETRY_GIVE_CLIENT) {
+        pass_client_error(x);
+        attempt_close(&x->attempt);
+        return &step_fail;
+    }
+    attempt_close(&x->attempt);
+    if (step == RETRY_SAME) {
+        x->retry = x->retry_pick.member->backend;
+        x->backoff_until_ms = exchange_now(x) + wait_ms;
+        return &step_backoff;
+    }
+    tried_add(&x->tried, x->retry_pick.member->backend->index);
+    return &step_pick;
+}
+
+const struct step *exchange_interrupt(struct exchange *x, enum failure f)
+{
+    note_failure(x, f, "stream interrupted");
+    attempt_close(&x->attempt);
+    x->error = (struct client_error){
+        .status = 502,
+        .type = "server_error",
+        .code = "stream_interrupted",
+        .message = STR("The backend failed in the middle of the answer.")};
+    return &step_fail;
+}
+
+void exchange_succeed(struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    struct board *board = x->worker->gateway->board;
+    board_on_success(board, a->backend->index, exchange_now(x));
+    board_count_attempt(board, a->backend->index, true);
+    log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+              LOG_STR("backend", a->backend->name), LOG_NUM("attempts", x->attempts),
+              LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
+}
+
+/* --- query of death --- */
+
+/* Backends that broke off and now refuse connections: they died with this request in flight. */
+static uint32_t count_deaths(const struct exchange *x)
+{
+    uint32_t deaths = 0;
+    for (uint32_t i = 0; i < x->broken_count; i++) {
+        struct backend_view v =
+            board_view(x->worker->gateway->board, x->broken[i]->index, exchange_now(x));
+        deaths += v.state == STATE_DOWN && v.cause.failure == FAILURE_connect_refused ? 1 : 0;
+    }
+    return deaths;
+}
+
+const struct step *exchange_spare_third(struct exchange *x)
+{
+    if (x->broken_count < 2) {
+        return NULL;
+    }
+    if (count_deaths(x) >= 2) {
+        x->error = (struct client_error){
+            .status = 502,
+            .type = "server_error",
+            .code = "backends_died",
+            .message = STR("Two backends died while working on this request; it is not sent to "
+                           "a third.")};
+        return &step_fail;
+    }
+    if (x->has_waited) {
+        return NULL;
+    }
+    x->has_waited = true;
+    x->backoff_until_ms = exchange_now(x) + DEATH_WAIT_MS;
+    return &step_backoff;
+}
