@@ -125,7 +125,7 @@ static void says_when_a_probe_is_wanted_sooner(void **state)
     assert_false(strike(b, FAILURE_http_429, T0 + 3002).probe_now);
 }
 
-static void nobodys_fault_leaves_no_trace(void **state)
+static void nobodys_fault_changes_no_state(void **state)
 {
     struct board *b = board_of(state);
     for (int i = 0; i < FAILURE_COUNT; i++) {
@@ -136,7 +136,22 @@ static void nobodys_fault_leaves_no_trace(void **state)
             assert_int_equal(c.to, STATE_HEALTHY);
         }
     }
-    assert_int_equal(board_view(b, 0, T0).recent_failures, 0);
+}
+
+static void only_what_serves_nobody_makes_a_backend_less_attractive(void **state)
+{
+    struct board *b = board_of(state);
+    uint32_t count = 0;
+    for (int i = 0; i < FAILURE_COUNT; i++) {
+        enum failure f = (enum failure)i;
+        count += verdict_is_fruitless(f) ? 1 : 0;
+        (void)strike(b, f, T0);
+        assert_int_equal(board_view(b, 0, T0).recent_failures, count);
+    }
+    assert_true(verdict_is_fruitless(FAILURE_http_404));
+    assert_false(verdict_is_fruitless(FAILURE_client_error));
+    assert_false(verdict_is_fruitless(FAILURE_cancelled));
+    assert_false(verdict_is_fruitless(FAILURE_unmappable));
 }
 
 static void a_request_that_drew_a_500_before_only_counts_as_load(void **state)
@@ -438,7 +453,8 @@ int main(void)
         BOARD_TEST(publishes_what_a_failure_taught),
         BOARD_TEST(publishes_what_a_probe_taught),
         BOARD_TEST(says_when_a_probe_is_wanted_sooner),
-        BOARD_TEST(nobodys_fault_leaves_no_trace),
+        BOARD_TEST(nobodys_fault_changes_no_state),
+        BOARD_TEST(only_what_serves_nobody_makes_a_backend_less_attractive),
         BOARD_TEST(a_request_that_drew_a_500_before_only_counts_as_load),
         BOARD_TEST(success_clears_suspicions),
         BOARD_TEST(holds_as_long_as_was_asked),
