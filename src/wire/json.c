@@ -1,25 +1,36 @@
 #include "wire/json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "wire/json_keys.h"
 #include "wire/json_scan.h"
 
-/* Up to here top-level keys are compared each with each; past it they are sorted. */
+/* Up to here top-level keys are compared as they come; past it they are sorted. */
 enum { KEYS_FEW = 16 };
+
+/* Nodes that the values in one bracket more leave to those in one less, so that a long list
+ * does not push the members that follow it off the tape. */
+enum { KEPT_FREE = 8 };
 
 struct check {
     const char *start;
     const char *end;
+    const char *blocks_end; /* before it a block of sixteen may be read; `start`: nowhere */
     const char *fault;
     enum err why;
-    bool is_portable;
-    bool has_escape;             /* a string had one since this was last cleared */
-    bool has_escaped_key;        /* at the top level */
-    size_t depth;                /* brackets open */
-    size_t members;              /* top-level ones seen */
-    struct str key[KEYS_FEW];    /* the first of them */
-    char closer[JSON_DEPTH_MAX]; /* what will close each open bracket */
+    bool has_escape;                    /* the last string had one; cleared for keys only */
+    bool has_escaped_key;               /* at the top level */
+    size_t depth;                       /* brackets open */
+    size_t taped_depth;                 /* values in fewer brackets than this go on the tape */
+    struct json_tape *tape;             /* NULL: taped_depth is 0 */
+    size_t members;                     /* top-level ones seen */
+    uint64_t key_marks;                 /* bit key_mark(k) is set for every top-level key k */
+    const char *twin;                   /* the first of key[] that was there before */
+    struct str name;                    /* the last key */
+    struct str key[KEYS_FEW];           /* the first of the top level */
+    uint32_t open[JSON_TAPE_DEPTH + 1]; /* on the tape: the value in that many brackets */
+    /* What closes the innermost bracket is closer[depth]; closer[0] is of no kind. */
+    char closer[JSON_DEPTH_MAX + 1];
 };
 
 /* Always NULL, so that callers can return it. */
@@ -141,11 +152,42 @@ static const char *check_utf8(struct check *c, const char *p)
     return p;
 }
 
-/* From behind the opening quote to behind the closing one. */
-static const char *check_string(struct check *c, const char *p)
+#ifdef __SSE2__
+/* As skip_plain where a block would reach past the end: takes the last sixteen bytes of the
+ * text instead and leaves out those before p. */
+static __attribute__((noinline)) const char *skip_plain_tail(const struct check *c,
+                                                             const char *p)
+{
+    if (c->blocks_end == c->start) {
+        return scan_plain_portable(p, c->end);
+    }
+    const char *block = c->end - SCAN_WIDTH;
+    unsigned mask = scan_odd(block) >> (p - block);
+    return mask != 0 ? p + scan_first(mask) : c->end;
+}
+#endif
+
+/* To the first byte of a string that needs a look, or the end of the text. */
+static inline const char *skip_plain(const struct check *c, const char *p)
+{
+#ifdef __SSE2__
+    while (p < c->blocks_end) {
+        unsigned mask = scan_odd(p);
+        if (mask != 0) {
+            return p + scan_first(mask);
+        }
+        p += SCAN_WIDTH;
+    }
+    return skip_plain_tail(c, p);
+#else
+    return scan_plain_portable(p, c->end);
+#endif
+}
+
+/* As check_string, from the first byte that is not plain on. */
+static __attribute__((noinline)) const char *check_odd_string(struct check *c, const char *p)
 {
     while (p) {
-        p = c->is_portable ? scan_plain_portable(p, c->end) : scan_plain(p, c->end);
         if (p == c->end) {
             return fail(c, ERR_SYNTAX, p);
         }
@@ -159,8 +201,16 @@ static const char *check_string(struct check *c, const char *p)
         } else {
             return fail(c, ERR_SYNTAX, p);
         }
+        p = p ? skip_plain(c, p) : NULL;
     }
     return NULL;
+}
+
+/* From behind the opening quote to behind the closing one. */
+static inline const char *check_string(struct check *c, const char *p)
+{
+    p = skip_plain(c, p);
+    return p < c->end && *p == '"' ? p + 1 : check_odd_string(c, p);
 }
 
 /* --- other scalars --- */
@@ -170,24 +220,30 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static const char *check_digits(struct check *c, const char *p)
+/* Eight digits at once: no byte but these keeps its upper half when six is added. */
+static inline bool are_digits(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    return ((w & (w + 0x0606060606060606)) & 0xf0f0f0f0f0f0f0f0) == 0x3030303030303030;
+}
+
+static inline const char *check_digits(struct check *c, const char *p)
 {
     const char *first = p;
+    while (c->end - p >= 8 && are_digits(p)) {
+        p += 8;
+    }
     while (p < c->end && is_digit(*p)) {
         p++;
     }
     return p > first ? p : fail(c, ERR_SYNTAX, p);
 }
 
-static const char *check_number(struct check *c, const char *p)
+/* What may follow a number's whole part. */
+static __attribute__((noinline)) const char *check_fraction(struct check *c, const char *p)
 {
-    p += *p == '-';
-    if (p < c->end && *p == '0') {
-        p++;
-    } else {
-        p = check_digits(c, p);
-    }
-    if (p && p < c->end && *p == '.') {
+    if (*p == '.') {
         p = check_digits(c, p + 1);
     }
     if (p && p < c->end && (*p | 0x20) == 'e') {
@@ -198,14 +254,35 @@ static const char *check_number(struct check *c, const char *p)
     return p;
 }
 
-static const char *check_word(struct check *c, const char *p, const char *word)
+static const char *check_number(struct check *c, const char *p)
 {
-    for (; *word; word++, p++) {
-        if (p == c->end || *p != *word) {
-            return fail(c, ERR_SYNTAX, p);
-        }
+    p += *p == '-';
+    if (p < c->end && *p == '0') {
+        p++;
+    } else {
+        p = check_digits(c, p);
+    }
+    if (p && p < c->end && (*p == '.' || (*p | 0x20) == 'e')) {
+        p = check_fraction(c, p);
     }
     return p;
+}
+
+static __attribute__((noinline)) const char *fail_word(struct check *c, const char *p,
+                                                       const char *word)
+{
+    while (p < c->end && *p == *word) {
+        p++;
+        word++;
+    }
+    return fail(c, ERR_SYNTAX, p);
+}
+
+static inline const char *check_word(struct check *c, const char *p, const char *word,
+                                     size_t len)
+{
+    bool is_it = (size_t)(c->end - p) >= len && memcmp(p, word, len) == 0;
+    return is_it ? p + len : fail_word(c, p, word);
 }
 
 static const char *check_scalar(struct check *c, const char *p)
@@ -217,34 +294,131 @@ static const char *check_scalar(struct check *c, const char *p)
     case '"':
         return check_string(c, p + 1);
     case 't':
-        return check_word(c, p, "true");
+        return check_word(c, p, "true", 4);
     case 'f':
-        return check_word(c, p, "false");
+        return check_word(c, p, "false", 5);
     case 'n':
-        return check_word(c, p, "null");
+        return check_word(c, p, "null", 4);
     default:
         return *p == '-' || is_digit(*p) ? check_number(c, p) : fail(c, ERR_SYNTAX, p);
     }
 }
 
-/* --- nesting --- */
+/* --- keys given twice --- */
 
-/* A top-level key from its opening quote to behind its closing one. */
-static bool note_key(struct check *c, const char *from, const char *to)
+static bool has_twin_before(const struct check *c, size_t index)
 {
-    if (c->members == JSON_MEMBERS_MAX) {
-        return fail(c, ERR_TOO_LARGE, from) != NULL;
+    struct str key = c->key[index];
+    for (size_t i = 0; i < index; i++) {
+        if (str_eq(c->key[i], key) ||
+            (c->has_escaped_key && json_compare_keys(c->key[i], key) == 0)) {
+            return true;
+        }
     }
-    if (c->members < KEYS_FEW) {
-        c->key[c->members] = str_of(from + 1, (size_t)(to - from) - 2);
-        c->has_escaped_key |= c->has_escape;
+    return false;
+}
+
+static void check_twins(struct check *c, struct str text)
+{
+    const char *twin = c->members <= KEYS_FEW ? c->twin : json_find_twin(text);
+    if (twin) {
+        fail(c, ERR_DUPLICATE, twin - 1);
+    }
+}
+
+/* A number below 64 that tells most keys of a text apart; `key` has a quote on either side. */
+static inline unsigned key_mark(struct str key)
+{
+    unsigned first = (unsigned char)key.ptr[0];
+    unsigned last = (unsigned char)key.ptr[(ptrdiff_t)key.len - 1];
+    return (first + last * 5 + (unsigned)key.len * 11) % 64;
+}
+
+/* The name just read is a top-level key. */
+static inline bool note_key(struct check *c)
+{
+    size_t index = c->members;
+    if (index == JSON_MEMBERS_MAX) {
+        return fail(c, ERR_TOO_LARGE, c->name.ptr - 1) != NULL;
     }
     c->members++;
+    if (index < KEYS_FEW) {
+        uint64_t mark = UINT64_C(1) << key_mark(c->name);
+        c->key[index] = c->name;
+        c->has_escaped_key |= c->has_escape;
+        if (((c->key_marks & mark) != 0 || c->has_escaped_key) && !c->twin &&
+            has_twin_before(c, index)) {
+            c->twin = c->name.ptr;
+        }
+        c->key_marks |= mark;
+    }
     return true;
 }
 
+/* --- the tape --- */
+
+static bool is_in_object(const struct check *c)
+{
+    return c->closer[c->depth] == '}';
+}
+
+/* The tape is full for this depth: gives up what is inside the innermost open value, and from
+ * now on takes nothing as deep as that. */
+static __attribute__((noinline)) struct json_node *shorten_tape(struct check *c)
+{
+    c->taped_depth = c->depth;
+    c->tape->count = c->open[c->depth - 1] + 1;
+    return NULL;
+}
+
+/* For the value that starts at p; NULL when it does not go on the tape. */
+static inline struct json_node *add_node(struct check *c, const char *p)
+{
+    struct json_tape *tape = c->tape;
+    if (c->depth >= c->taped_depth) {
+        return NULL;
+    }
+    if (tape->count + KEPT_FREE * c->depth >= JSON_TAPE_MAX + KEPT_FREE) {
+        return shorten_tape(c);
+    }
+    bool is_member = is_in_object(c);
+    struct json_node *node = &tape->node[tape->count++];
+    node->key = is_member ? c->name : STR_NONE;
+    node->key_has_escape = is_member && c->has_escape;
+    node->has_inside = false;
+    node->size = 1;
+    node->value.ptr = p;
+    return node;
+}
+
+static inline void end_node(struct json_node *node, const char *to)
+{
+    node->value.len = (size_t)(to - node->value.ptr);
+}
+
+/* The value at p, which is on the tape where it may be, has something inside. */
+static inline void open_node(struct check *c)
+{
+    if (c->depth < c->taped_depth) {
+        c->open[c->depth] = c->tape->count - 1;
+    }
+}
+
+/* What open_node was told of ends at `to`, and depth is as it was then. */
+static inline void close_node(struct check *c, const char *to)
+{
+    if (c->depth < c->taped_depth) {
+        struct json_node *node = &c->tape->node[c->open[c->depth]];
+        end_node(node, to);
+        node->has_inside = c->depth + 1 < c->taped_depth;
+        node->size = node->has_inside ? c->tape->count - c->open[c->depth] : 1;
+    }
+}
+
+/* --- nesting --- */
+
 /* A member's name and colon; leaves off where its value should start. */
-static const char *check_name(struct check *c, const char *p)
+static inline const char *check_name(struct check *c, const char *p)
 {
     const char *from = p;
     if (p == c->end || *p != '"') {
@@ -252,24 +426,25 @@ static const char *check_name(struct check *c, const char *p)
     }
     c->has_escape = false;
     p = check_string(c, p + 1);
-    if (!p || (c->depth == 1 && !note_key(c, from, p))) {
+    if (!p) {
         return NULL;
     }
-    p = scan_space(p, c->end);
+    c->name = str_of(from + 1, (size_t)(p - from) - 2);
+    if (c->depth == 1 && !note_key(c)) {
+        return NULL;
+    }
     if (p == c->end || *p != ':') {
-        return fail(c, ERR_SYNTAX, p);
+        p = scan_space(p, c->end);
+        if (p == c->end || *p != ':') {
+            return fail(c, ERR_SYNTAX, p);
+        }
     }
     return scan_space(p + 1, c->end);
 }
 
-static bool is_in_object(const struct check *c)
-{
-    return c->closer[c->depth - 1] == '}';
-}
-
-/* Goes into the object or array at p: to its first value (*is_inside), or behind an empty one.
- */
-static const char *enter(struct check *c, const char *p, bool *is_inside)
+/* Goes into the object or array at p: to what it starts with, one deeper, or behind an empty
+ * one. */
+static inline const char *enter(struct check *c, const char *p)
 {
     char closer = *p == '{' ? '}' : ']';
     if (c->depth == JSON_DEPTH_MAX) {
@@ -279,151 +454,78 @@ static const char *enter(struct check *c, const char *p, bool *is_inside)
     if (p < c->end && *p == closer) {
         return p + 1;
     }
-    c->closer[c->depth++] = closer;
-    *is_inside = true;
-    return closer == '}' ? check_name(c, p) : p;
+    open_node(c);
+    c->closer[++c->depth] = closer;
+    return p;
 }
 
-/* From behind a value to the start of the next one, or behind the outermost closing bracket. */
-static const char *leave(struct check *c, const char *p)
+/* From behind a value to the start of the next one or its name, or behind the outermost closing
+ * bracket. */
+static inline const char *leave(struct check *c, const char *p)
 {
     while (c->depth > 0) {
         p = scan_space(p, c->end);
-        if (p < c->end && *p == ',') {
-            p = scan_space(p + 1, c->end);
-            return is_in_object(c) ? check_name(c, p) : p;
+        if (p == c->end) {
+            return fail(c, ERR_SYNTAX, p);
         }
-        if (p == c->end || *p != c->closer[c->depth - 1]) {
+        if (*p == ',') {
+            return scan_space(p + 1, c->end);
+        }
+        if (*p != c->closer[c->depth]) {
             return fail(c, ERR_SYNTAX, p);
         }
         p++;
         c->depth--;
+        close_node(c, p);
+    }
+    return p;
+}
+
+/* A value that is not, or not yet, inside one that this began. Returns behind it, or with depth
+ * one more inside it. */
+static inline const char *check_one(struct check *c, const char *p)
+{
+    struct json_node *node = add_node(c, p);
+    bool is_nest = p < c->end && (*p | 0x20) == '{';
+    size_t depth = c->depth;
+    p = is_nest ? enter(c, p) : check_scalar(c, p);
+    if (p && node && c->depth == depth) {
+        end_node(node, p);
+        node->has_inside = true;
     }
     return p;
 }
 
 static const char *check_value(struct check *c, const char *p)
 {
+    size_t depth;
     do {
-        bool is_inside = false;
-        if (p < c->end && (*p == '{' || *p == '[')) {
-            p = enter(c, p, &is_inside);
-        } else {
-            p = check_scalar(c, p);
+        if (is_in_object(c)) {
+            p = check_name(c, p);
         }
-        if (p && !is_inside) {
+        depth = c->depth;
+        p = p ? check_one(c, p) : NULL;
+        if (p && c->depth == depth) {
             p = leave(c, p);
         }
     } while (p && c->depth > 0);
     return p;
 }
 
-/* --- keys given twice --- */
-
-/* Reads a key byte by byte with escapes resolved. */
-struct key_reader {
-    const char *p;
-    const char *end;
-    char held[4]; /* what an escape stood for */
-    size_t held_at;
-    size_t held_len;
-};
-
-static int read_byte(struct key_reader *r)
-{
-    if (r->held_at == r->held_len) {
-        if (r->p == r->end) {
-            return -1;
-        }
-        if (*r->p != '\\') {
-            return (unsigned char)*r->p++;
-        }
-        r->held_len = json_unescape(&r->p, r->held);
-        r->held_at = 0;
-    }
-    return (unsigned char)r->held[r->held_at++];
-}
-
-static int compare_keys(struct str a, struct str b)
-{
-    struct key_reader ra = {.p = a.ptr, .end = a.ptr + a.len};
-    struct key_reader rb = {.p = b.ptr, .end = b.ptr + b.len};
-    int ca;
-    int cb;
-    do {
-        ca = read_byte(&ra);
-        cb = read_byte(&rb);
-    } while (ca == cb && ca >= 0);
-    return (ca > cb) - (ca < cb);
-}
-
-/* qsort's: equal keys in the order of the text. */
-static int order_keys(const void *left, const void *right)
-{
-    const struct str *a = left;
-    const struct str *b = right;
-    int order = compare_keys(*a, *b);
-    return order != 0 ? order : (a->ptr > b->ptr) - (a->ptr < b->ptr);
-}
-
-static bool is_same_key(const struct check *c, struct str a, struct str b)
-{
-    return str_eq(a, b) || (c->has_escaped_key && compare_keys(a, b) == 0);
-}
-
-static bool has_twin_before(const struct check *c, size_t index)
-{
-    for (size_t i = 0; i < index; i++) {
-        if (is_same_key(c, c->key[i], c->key[index])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The first key that was there before, without its quote; NULL when all differ. */
-static const char *find_twin_of_few(const struct check *c)
-{
-    for (size_t i = 1; i < c->members; i++) {
-        if (has_twin_before(c, i)) {
-            return c->key[i].ptr;
-        }
-    }
-    return NULL;
-}
-
-/* As find_twin_of_few for any number: collects the keys again, sorts them and compares
- * neighbours. Not a hash table, because a client could choose keys that collide. */
-static __attribute__((noinline)) const char *find_twin_of_many(struct str text)
-{
-    struct str key[JSON_MEMBERS_MAX];
-    size_t count = 0;
-    const char *twin = NULL;
-    struct json_iter it;
-    json_iter_init(&it, json_value(text));
-    while (count < JSON_MEMBERS_MAX && json_iter_next(&it)) {
-        key[count++] = it.key;
-    }
-    qsort(key, count, sizeof(key[0]), order_keys);
-    for (size_t i = 1; i < count; i++) {
-        if (compare_keys(key[i - 1], key[i]) == 0 && (!twin || key[i].ptr < twin)) {
-            twin = key[i].ptr;
-        }
-    }
-    return twin;
-}
-
-static void check_twins(struct check *c, struct str text)
-{
-    const char *twin = c->members <= KEYS_FEW ? find_twin_of_few(c) : find_twin_of_many(text);
-    if (twin) {
-        fail(c, ERR_DUPLICATE, twin - 1);
-    }
-}
-
 /* --- the whole --- */
 
-static enum err check_text(struct str text, bool is_portable, size_t *at)
+/* Where blocks of sixteen end to fit into the text. */
+static const char *find_blocks_end(struct str text)
+{
+#ifdef __SSE2__
+    return text.len >= SCAN_WIDTH ? text.ptr + text.len - SCAN_WIDTH + 1 : text.ptr;
+#else
+    return text.ptr;
+#endif
+}
+
+static enum err check_text(struct str text, struct json_tape *tape, bool is_portable,
+                           size_t *at)
 {
     struct check c;
     if (text.len == 0) {
@@ -432,11 +534,16 @@ static enum err check_text(struct str text, bool is_portable, size_t *at)
     }
     c.start = text.ptr;
     c.end = text.ptr + text.len;
+    c.blocks_end = is_portable ? text.ptr : find_blocks_end(text);
     c.why = ERR_OK;
-    c.is_portable = is_portable;
     c.has_escaped_key = false;
     c.depth = 0;
+    c.taped_depth = tape ? JSON_TAPE_DEPTH + 1 : 0;
+    c.tape = tape;
     c.members = 0;
+    c.key_marks = 0;
+    c.twin = NULL;
+    c.closer[0] = '\0';
     const char *p = check_value(&c, scan_space(c.start, c.end));
     if (p) {
         p = scan_space(p, c.end);
@@ -454,12 +561,22 @@ static enum err check_text(struct str text, bool is_portable, size_t *at)
 
 enum err json_check(struct str text, size_t *at)
 {
-    return check_text(text, false, at);
+    return check_text(text, NULL, false, at);
 }
 
 enum err json_check_portable(struct str text, size_t *at)
 {
-    return check_text(text, true, at);
+    return check_text(text, NULL, true, at);
+}
+
+enum err json_check_tape(struct str text, struct json_tape *tape, size_t *at)
+{
+    tape->count = 0;
+    enum err e = check_text(text, tape, false, at);
+    if (e != ERR_OK) {
+        tape->count = 0;
+    }
+    return e;
 }
 
 const char *json_check_path(void)

@@ -43,6 +43,50 @@ const char *json_check_path(void);
 /* As json_check, always by the portable path. */
 NODISCARD enum err json_check_portable(struct str text, size_t *at);
 
+/*
+ * The tape: the outermost values of a text, noted while it is checked, so that whoever looks
+ * into a small text need not read it again. It only makes walks faster: all that takes a tape
+ * (json_pick, json_iter_init_on) gives the same without one, for any value of the text, and
+ * where the tape ends reads the text.
+ *
+ *   {"id":7,"choices":[{"delta":{}}]}       node  value            depth  size
+ *                                             0   {"id":…}           0     5
+ *                                             1   7                  1     1
+ *                                             2   [{…}]              1     3
+ *                                             3   {"delta":{}}       2     2
+ *                                             4   {}                 3     1
+ *
+ * A value that is deeper than JSON_TAPE_DEPTH is left out. When the tape is full, the inside of
+ * the innermost value then open is taken off again and nothing more as deep as that is noted.
+ * It counts as full the sooner the deeper a value is, so that long lists do not cost the top
+ * level its place.
+ */
+enum { JSON_TAPE_MAX = 64, JSON_TAPE_DEPTH = 4 };
+
+struct json_node {
+    struct str key;   /* raw, as in json_iter; empty for what is no member */
+    struct str value; /* without white space around it */
+    uint32_t size;    /* of this node and those of all that is inside: the next begins there */
+    bool key_has_escape; /* `key` is not the text that it stands for */
+    bool has_inside;     /* all that is directly inside (maybe nothing) is on the tape */
+};
+
+/* The caller's memory, about 3 KiB, which needs no setting up. It holds slices of the text and
+ * no pointer into itself. */
+struct json_tape {
+    uint32_t count; /* 0 after an error */
+    struct json_node node[JSON_TAPE_MAX];
+};
+
+/* As json_check, and fills *tape. */
+NODISCARD enum err json_check_tape(struct str text, struct json_tape *tape, size_t *at);
+
+/* json_value of the text that json_check_tape accepted. */
+static inline struct str json_tape_root(const struct json_tape *tape)
+{
+    return tape->count > 0 ? tape->node[0].value : STR_NONE;
+}
+
 /* --- The rest needs text that json_check accepted. --- */
 
 /* The value without the white space around it. */
@@ -56,14 +100,21 @@ struct json_iter {
     struct str key;   /* objects: raw text between the quotes, escapes not resolved */
     struct str value; /* the member's or element's value, without white space around it */
     struct str whole; /* objects: from the key's opening quote to the end of the value */
+    bool key_has_escape;
     /* private: */
+    bool is_object;
     const char *at;
     const char *end;
-    bool is_object;
+    const struct json_node *node; /* the next one; NULL: walks the text */
+    const struct json_node *node_end;
 };
 
 /* `value` must be an object or an array; otherwise the walk is empty. */
 void json_iter_init(struct json_iter *it, struct str value);
+
+/* As json_iter_init, by the tape where that holds the value's inside. `tape` is of the text
+ * that `value` is a slice of, and must outlive the walk; NULL: none. */
+void json_iter_init_on(struct json_iter *it, const struct json_tape *tape, struct str value);
 
 /* Moves to the next member or element; false at the end. */
 bool json_iter_next(struct json_iter *it);
@@ -72,12 +123,32 @@ bool json_iter_next(struct json_iter *it);
  * key may be there twice, the last one counts (as in every backend's parser). */
 struct str json_get(struct str object, const char *key);
 
+/* Several members in one walk: value[i] becomes that of the member called name[i], or empty.
+ * Otherwise as json_get; not an object: all empty. No name may be there twice. `tape` as for
+ * json_iter_init_on. */
+void json_pick(const struct json_tape *tape, struct str object, const struct str *name,
+               size_t count, struct str *value);
+
 /* Member of a member: json_path(v, "choices", "0", NULL) walks objects by key and arrays by
  * index. Empty str when something on the way is missing or of another type. */
 struct str json_path(struct str value, ...) __attribute__((sentinel));
 
-/* Equal to text, escapes resolved. `raw` is what is between the quotes. */
-bool json_key_eq(struct str raw, struct str text);
+/* json_key_eq's second half: `raw` is no shorter than `text`. */
+bool json_key_eq_long(struct str raw, struct str text);
+
+/* Equal to text, escapes resolved (each is longer than what it stands for). `raw` is what is
+ * between the quotes. */
+static inline bool json_key_eq(struct str raw, struct str text)
+{
+    return raw.len >= text.len && json_key_eq_long(raw, text);
+}
+
+/* json_key_eq for the member that the walk is at; cheaper, as it knows whether there are
+ * escapes. */
+static inline bool json_key_is(const struct json_iter *it, struct str text)
+{
+    return it->key_has_escape ? json_key_eq(it->key, text) : str_eq(it->key, text);
+}
 
 /* A string's text with escapes resolved: a slice of `value` where it has none, else a copy in
  * the arena. ERR_TYPE when it is not a string. The text may hold NUL (from \u0000). */

@@ -18,9 +18,10 @@ static inline bool scan_is_space(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/* Over white space, of which there is most often none. */
 static inline const char *scan_space(const char *p, const char *end)
 {
-    while (p < end && scan_is_space(*p)) {
+    while (p < end && (unsigned char)*p <= ' ' && scan_is_space(*p)) {
         p++;
     }
     return p;
@@ -60,18 +61,32 @@ static inline unsigned scan_mask(__m128i hits)
 }
 #endif
 
+#ifdef __SSE2__
+/* Bit n is set where p[n] is not plain. */
+static inline unsigned scan_odd(const char *p)
+{
+    __m128i block = scan_load(p);
+    __m128i quoting = _mm_or_si128(scan_equal(block, '"'), scan_equal(block, '\\'));
+    /* The sign is set, and stays, below the space and, as this is signed, where not ASCII. */
+    __m128i strange = _mm_subs_epi8(block, _mm_set1_epi8(0x20));
+    return scan_mask(_mm_or_si128(quoting, strange));
+}
+
+/* Where the lowest bit of a mask is. */
+static inline size_t scan_first(unsigned mask)
+{
+    return (unsigned)__builtin_ctz(mask);
+}
+#endif
+
 /* As scan_plain_portable, sixteen bytes at a time where the machine can. */
 static inline const char *scan_plain(const char *p, const char *end)
 {
 #ifdef __SSE2__
     while (end - p >= SCAN_WIDTH) {
-        __m128i block = scan_load(p);
-        __m128i quoting = _mm_or_si128(scan_equal(block, '"'), scan_equal(block, '\\'));
-        /* Signed: what is not ASCII is negative and so below the space too. */
-        __m128i strange = _mm_cmplt_epi8(block, _mm_set1_epi8(0x20));
-        unsigned mask = scan_mask(_mm_or_si128(quoting, strange));
+        unsigned mask = scan_odd(p);
         if (mask != 0) {
-            return p + __builtin_ctz(mask);
+            return p + scan_first(mask);
         }
         p += SCAN_WIDTH;
     }
@@ -79,30 +94,35 @@ static inline const char *scan_plain(const char *p, const char *end)
     return scan_plain_portable(p, end);
 }
 
-/* Checked text only: from behind the opening quote to the closing one. */
-static inline const char *scan_string(const char *p, const char *end)
+/* To the next quote or backslash. */
+static inline const char *scan_quoting(const char *p, const char *end)
 {
-    for (;;) {
 #ifdef __SSE2__
-        while (end - p >= SCAN_WIDTH) {
-            __m128i block = scan_load(p);
-            unsigned mask =
-                scan_mask(_mm_or_si128(scan_equal(block, '"'), scan_equal(block, '\\')));
-            if (mask != 0) {
-                p += __builtin_ctz(mask);
-                break;
-            }
-            p += SCAN_WIDTH;
+    while (end - p >= SCAN_WIDTH) {
+        __m128i block = scan_load(p);
+        unsigned mask =
+            scan_mask(_mm_or_si128(scan_equal(block, '"'), scan_equal(block, '\\')));
+        if (mask != 0) {
+            return p + scan_first(mask);
         }
-#endif
-        while (p < end && *p != '"' && *p != '\\') {
-            p++;
-        }
-        if (end - p < 2 || *p == '"') {
-            return p;
-        }
-        p += 2;
+        p += SCAN_WIDTH;
     }
+#endif
+    while (p < end && *p != '"' && *p != '\\') {
+        p++;
+    }
+    return p;
+}
+
+/* Checked text only: from behind the opening quote to the closing one. */
+static inline const char *scan_string(const char *p, const char *end, bool *has_escape)
+{
+    p = scan_quoting(p, end);
+    *has_escape = end - p >= 2 && *p == '\\';
+    while (end - p >= 2 && *p == '\\') {
+        p = scan_quoting(p + 2, end);
+    }
+    return p;
 }
 
 /* Length of the well-formed UTF-8 sequence in the four bytes of `w` (first byte lowest), else

@@ -58,24 +58,30 @@ static inline bool pass_mark(struct nest *n, char c)
 }
 
 #ifdef __SSE2__
-/* Bit n is set where p[n] is a quote, a backslash or a bracket of any kind. */
-static unsigned find_marks(const char *p)
+/* Bit n is for byte n of a block. */
+struct marks {
+    unsigned quote;
+    unsigned backslash;
+    unsigned bracket;
+};
+
+static inline struct marks find_marks(const char *p)
 {
     __m128i block = scan_load(p);
     /* This bit is all that tells the square brackets from the curly ones. */
     __m128i folded = _mm_or_si128(block, _mm_set1_epi8(0x20));
     __m128i bracket = _mm_or_si128(scan_equal(folded, '{'), scan_equal(folded, '}'));
-    __m128i quoting = _mm_or_si128(scan_equal(block, '"'), scan_equal(block, '\\'));
-    return scan_mask(_mm_or_si128(bracket, quoting));
+    return (struct marks){.quote = scan_mask(scan_equal(block, '"')),
+                          .backslash = scan_mask(scan_equal(block, '\\')),
+                          .bracket = scan_mask(bracket)};
 }
 
-/* One block of sixteen from *at; true with *at behind the closing bracket when that is in it.
- */
-static bool pass_block(struct nest *n, const char **at)
+/* A block with a backslash: one mark after the other. */
+static bool pass_escapes(struct nest *n, const char **at, const struct marks *m)
 {
     const char *p = *at;
     size_t used = SCAN_WIDTH;
-    for (unsigned mask = find_marks(p); mask != 0; mask &= mask - 1) {
+    for (unsigned mask = m->quote | m->backslash | m->bracket; mask != 0; mask &= mask - 1) {
         unsigned i = (unsigned)__builtin_ctz(mask);
         if (p[i] == '\\') {
             /* What is escaped is no mark, be it the next block's first byte. */
@@ -87,6 +93,46 @@ static bool pass_block(struct nest *n, const char **at)
         }
     }
     *at = p + used;
+    return false;
+}
+
+/* The bytes from each opening quote up to its closing one; `is_open`: from the start, too. */
+static inline unsigned find_strings(unsigned quote, bool is_open)
+{
+    quote ^= quote << 1;
+    quote ^= quote << 2;
+    quote ^= quote << 4;
+    quote ^= quote << 8;
+    return is_open ? ~quote : quote;
+}
+
+/* One block of sixteen from *at; true with *at behind the closing bracket when that is in it.
+ */
+static bool pass_block(struct nest *n, const char **at)
+{
+    const char *p = *at;
+    struct marks m = find_marks(p);
+    if (m.backslash != 0) {
+        return pass_escapes(n, at, &m);
+    }
+    *at = p + SCAN_WIDTH;
+    if (m.quote != 0) {
+        unsigned inside = find_strings(m.quote, n->is_in_string);
+        m.bracket &= ~inside;
+        n->is_in_string = (inside >> (SCAN_WIDTH - 1) & 1) != 0;
+    } else if (n->is_in_string) {
+        return false;
+    }
+    for (unsigned mask = m.bracket; mask != 0; mask &= mask - 1) {
+        unsigned i = (unsigned)__builtin_ctz(mask);
+        bool is_opening = (p[i] | 0x20) == '{';
+        n->depth += is_opening;
+        n->depth -= !is_opening;
+        if (n->depth == 0) {
+            *at = p + i + 1;
+            return true;
+        }
+    }
     return false;
 }
 #endif
@@ -113,13 +159,14 @@ static const char *skip_nest(const char *p, const char *end)
     return end;
 }
 
-static const char *skip_value(const char *p, const char *end)
+static inline const char *skip_value(const char *p, const char *end)
 {
+    bool has_escape;
     if (p == end) {
         return p;
     }
     if (*p == '"') {
-        p = scan_string(p + 1, end);
+        p = scan_string(p + 1, end, &has_escape);
         return p < end ? p + 1 : end;
     }
     if (*p == '{' || *p == '[') {
@@ -131,7 +178,37 @@ static const char *skip_value(const char *p, const char *end)
     return p;
 }
 
-void json_iter_init(struct json_iter *it, struct str value)
+/* The node of exactly this value; NULL when there is none. */
+static const struct json_node *find_node(const struct json_tape *tape, struct str value)
+{
+    size_t low = 0;
+    size_t count = tape->count;
+    /* They lie in the order of the text. */
+    while (count > 1) {
+        size_t half = count / 2;
+        low += tape->node[low + half].value.ptr <= value.ptr ? half : 0;
+        count -= half;
+    }
+    const struct json_node *node = &tape->node[low];
+    bool is_it = count > 0 && node->value.ptr == value.ptr && node->value.len == value.len;
+    return is_it ? node : NULL;
+}
+
+/* As find_node, and what is inside must be on the tape, too. */
+static const struct json_node *find_inside(const struct json_tape *tape, struct str value)
+{
+    const struct json_node *node = tape ? find_node(tape, value) : NULL;
+    return node && node->has_inside ? node : NULL;
+}
+
+static void init_nodes(struct json_iter *it, const struct json_node *node)
+{
+    *it = (struct json_iter){.is_object = node->value.ptr[0] == '{',
+                             .node = node + 1,
+                             .node_end = node + node->size};
+}
+
+static void init_text(struct json_iter *it, struct str value)
 {
     struct str v = json_value(value);
     enum json_type type = json_type_of(v);
@@ -142,25 +219,53 @@ void json_iter_init(struct json_iter *it, struct str value)
     }
 }
 
-/* From a key's opening quote to where its value starts. */
-static const char *take_key(struct json_iter *it, const char *p)
+void json_iter_init(struct json_iter *it, struct str value)
 {
-    const char *close = scan_string(p + 1, it->end);
-    it->key = str_of(p + 1, (size_t)(close - p) - 1);
-    p = close;
-    while (p < it->end && (*p == '"' || *p == ':' || scan_is_space(*p))) {
-        if (*p++ == ':') {
-            return scan_space(p, it->end);
-        }
+    init_text(it, value);
+}
+
+void json_iter_init_on(struct json_iter *it, const struct json_tape *tape, struct str value)
+{
+    const struct json_node *node = find_inside(tape, value);
+    if (node) {
+        init_nodes(it, node);
+    } else {
+        init_text(it, value);
     }
-    return p;
+}
+
+/* From a key's opening quote to where its value starts. */
+static inline const char *take_key(struct json_iter *it, const char *p)
+{
+    const char *close = scan_string(p + 1, it->end, &it->key_has_escape);
+    it->key = str_of(p + 1, (size_t)(close - p) - 1);
+    p = scan_space(close + (close < it->end), it->end);
+    return scan_space(p + (p < it->end), it->end);
+}
+
+static bool take_node(struct json_iter *it)
+{
+    const struct json_node *node = it->node;
+    if (node == it->node_end) {
+        return false;
+    }
+    const char *from = it->is_object ? node->key.ptr - 1 : node->value.ptr;
+    it->key = node->key;
+    it->key_has_escape = node->key_has_escape;
+    it->value = node->value;
+    it->whole = str_of(from, (size_t)(node->value.ptr + node->value.len - from));
+    it->node = node + node->size;
+    return true;
 }
 
 bool json_iter_next(struct json_iter *it)
 {
-    const char *p = it->at;
-    while (p < it->end && (*p == ',' || scan_is_space(*p))) {
-        p++;
+    if (it->node) {
+        return take_node(it);
+    }
+    const char *p = scan_space(it->at, it->end);
+    if (p < it->end && *p == ',') {
+        p = scan_space(p + 1, it->end);
     }
     if (p == it->end || *p == '}' || *p == ']') {
         it->at = it->end;
@@ -198,27 +303,90 @@ static bool is_equal_unescaped(struct str raw, struct str text)
     return at == text.len;
 }
 
-bool json_key_eq(struct str raw, struct str text)
+bool json_key_eq_long(struct str raw, struct str text)
 {
-    /* An escape is always longer than what it stands for. */
     if (raw.len > text.len) {
-        return is_equal_unescaped(raw, text);
+        bool can_be = raw.ptr[0] == '\\' || (text.len > 0 && raw.ptr[0] == text.ptr[0]);
+        return can_be && is_equal_unescaped(raw, text);
     }
     return str_eq(raw, text) && (raw.len == 0 || memchr(raw.ptr, '\\', raw.len) == NULL);
 }
 
 struct str json_get(struct str object, const char *key)
 {
-    struct json_iter it;
     struct str name = str_from(key);
-    struct str found = STR_NONE;
-    json_iter_init(&it, object);
-    while (it.is_object && json_iter_next(&it)) {
-        if (json_key_eq(it.key, name)) {
-            found = it.value;
-        }
-    }
+    struct str found;
+    json_pick(NULL, object, &name, 1, &found);
     return found;
+}
+
+/* What json_pick looks for. */
+struct pick {
+    const struct str *name;
+    size_t count;
+    struct str *value;
+};
+
+static inline size_t find_name(const struct pick *k, struct str key)
+{
+    size_t i = 0;
+    /* The first byte settles most of it without a call. */
+    while (i < k->count && (k->name[i].len != key.len ||
+                            (key.len > 0 && (k->name[i].ptr[0] != key.ptr[0] ||
+                                             memcmp(k->name[i].ptr, key.ptr, key.len) != 0)))) {
+        i++;
+    }
+    return i;
+}
+
+static __attribute__((noinline)) size_t find_unescaped(const struct pick *k, struct str key)
+{
+    size_t i = 0;
+    while (i < k->count && !json_key_eq(key, k->name[i])) {
+        i++;
+    }
+    return i;
+}
+
+static inline void take_member(const struct pick *k, struct str key, bool has_escape,
+                               const struct str *found)
+{
+    size_t i = has_escape ? find_unescaped(k, key) : find_name(k, key);
+    if (i < k->count) {
+        k->value[i] = *found;
+    }
+}
+
+static void pick_nodes(const struct pick *k, const struct json_node *object)
+{
+    const struct json_node *end = object + object->size;
+    for (const struct json_node *n = object + 1; n < end; n += n->size) {
+        take_member(k, n->key, n->key_has_escape, &n->value);
+    }
+}
+
+static void pick_text(const struct pick *k, struct str object)
+{
+    struct json_iter it;
+    init_text(&it, object);
+    while (it.is_object && json_iter_next(&it)) {
+        take_member(k, it.key, it.key_has_escape, &it.value);
+    }
+}
+
+void json_pick(const struct json_tape *tape, struct str object, const struct str *name,
+               size_t count, struct str *value)
+{
+    const struct pick k = {.name = name, .count = count, .value = value};
+    const struct json_node *node = find_inside(tape, object);
+    for (size_t i = 0; i < count; i++) {
+        value[i] = STR_NONE;
+    }
+    if (!node) {
+        pick_text(&k, object);
+    } else if (json_type_of(object) == JSON_OBJECT) {
+        pick_nodes(&k, node);
+    }
 }
 
 static struct str get_element(struct str array, const char *index)

@@ -10,8 +10,9 @@
 
 /*
  * Checks the input by both paths, which must agree in verdict and place, and against jansson.
- * What is accepted is walked and compared with jansson's tree, value by value; every slice must
- * lie inside the text. An object is edited, and the result must be accepted again.
+ * With a tape the verdict and every walk must be as without. What is accepted is walked and
+ * compared with jansson's tree, value by value; every slice must lie inside the text. An object
+ * is edited, and the result must be accepted again.
  */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -150,6 +151,62 @@ static void edit(struct str object, struct arena *a)
     }
 }
 
+/* A slice of the same text, not only an equal one. */
+static bool is_same(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || a.ptr == b.ptr);
+}
+
+static void compare_tape(struct str value, const struct json_tape *tape)
+{
+    struct json_iter plain;
+    struct json_iter taped;
+    json_iter_init(&plain, value);
+    json_iter_init_on(&taped, tape, value);
+    while (json_iter_next(&plain)) {
+        CHECK(json_iter_next(&taped));
+        CHECK(is_same(plain.key, taped.key) && is_same(plain.value, taped.value));
+        CHECK(is_same(plain.whole, taped.whole));
+        CHECK(plain.key_has_escape == taped.key_has_escape);
+        bool has_backslash =
+            plain.key.len > 0 && memchr(plain.key.ptr, '\\', plain.key.len) != NULL;
+        CHECK(plain.key_has_escape == has_backslash);
+        compare_tape(plain.value, tape);
+    }
+    CHECK(!json_iter_next(&taped) && !json_iter_next(&taped));
+}
+
+static void compare_picks(struct str value, const struct json_tape *tape)
+{
+    static const struct str names[] = {STR_INIT("a"), STR_INIT("model"), STR_INIT("")};
+    struct str plain[3];
+    struct str taped[3];
+    struct json_iter it;
+    json_pick(NULL, value, names, 3, plain);
+    json_pick(tape, value, names, 3, taped);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(is_same(plain[i], taped[i]));
+        CHECK(is_same(plain[i], json_get(value, names[i].ptr)));
+    }
+    json_iter_init_on(&it, tape, value);
+    while (json_iter_next(&it)) {
+        compare_picks(it.value, tape);
+    }
+}
+
+static void check_tape(struct str text, enum err want, size_t want_at)
+{
+    struct json_tape tape;
+    size_t at = SIZE_MAX;
+    CHECK(json_check_tape(text, &tape, &at) == want && at == want_at);
+    CHECK((tape.count > 0) == (want == ERR_OK) && tape.count <= JSON_TAPE_MAX);
+    if (want == ERR_OK) {
+        CHECK(is_same(json_tape_root(&tape), json_value(text)));
+        compare_tape(json_value(text), &tape);
+        compare_picks(json_value(text), &tape);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = str_of((const char *)data, size);
@@ -159,6 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(e == json_check_portable(text, &portable_at));
     CHECK(at == portable_at);
     CHECK(e == ERR_OK ? at == SIZE_MAX : at <= size);
+    check_tape(text, e, at);
     json_t *tree = load(text, e);
     if (e == ERR_OK) {
         struct arena a;

@@ -274,6 +274,16 @@ static void refuses_a_top_level_key_given_twice(void **state)
     expect_fault(STR("{\"a\":1,\"a\":3} x"), ERR_SYNTAX, 14);
 }
 
+static void points_at_the_first_of_several_twins(void **state)
+{
+    (void)state;
+    expect_fault(STR("{\"a\":0,\"b\":0,\"b\":0,\"a\":0}"), ERR_DUPLICATE, 13);
+    expect_fault(STR("{\"\\u0061\":0,\"b\":0,\"b\":0,\"a\":0}"), ERR_DUPLICATE, 18);
+    expect_fault(STR("{\"a\":0,\"c\\n\":0,\"\\u0061\":0,\"a\":0}"), ERR_DUPLICATE, 15);
+    /* Other texts, although first and last byte and length are the same. */
+    expect_ok(STR("{\"abc\":0,\"adc\":0,\"aec\":0,\"afc\":0}"));
+}
+
 static void finds_a_key_given_twice_among_few_and_many(void **state)
 {
     (void)state;
@@ -291,6 +301,33 @@ static void finds_a_key_given_twice_among_few_and_many(void **state)
             }
             buf_fini(&b);
         }
+    }
+}
+
+/* Digits are taken eight at a time, what ends a text from a block that reaches back. */
+static void takes_numbers_and_words_wherever_the_text_ends(void **state)
+{
+    (void)state;
+    static const char nines[] = "-99999999999999999999999999999";
+    static const char bytes[] = {'/', ':', 'a', '\x00', '\x7f', '\xb0', '\xff'};
+    for (size_t len = 2; len < sizeof(nines); len++) {
+        expect_ok(str_of(nines, len));
+        for (size_t i = 0; i < (len - 1) * sizeof(bytes); i++) {
+            char text[sizeof(nines)];
+            size_t at = 1 + i / sizeof(bytes);
+            memcpy(text, nines, len);
+            text[at] = bytes[i % sizeof(bytes)];
+            expect_fault(str_of(text, len), ERR_SYNTAX, at);
+        }
+    }
+    for (int before = 0; before < 40; before++) {
+        char text[64];
+        int len = snprintf(text, sizeof(text), "[%*s\"ab\",null", before, "");
+        expect_fault(str_of(text, (size_t)len), ERR_SYNTAX, (size_t)len);
+        text[len - 1] = 'L';
+        expect_fault(str_of(text, (size_t)len), ERR_SYNTAX, (size_t)len - 1);
+        memcpy(text + len - 1, "l]", 2);
+        expect_ok(str_of(text, (size_t)len + 1));
     }
 }
 
@@ -315,7 +352,9 @@ int main(void)
         cmocka_unit_test(limits_depth),
         cmocka_unit_test(limits_top_level_members),
         cmocka_unit_test(refuses_a_top_level_key_given_twice),
+        cmocka_unit_test(points_at_the_first_of_several_twins),
         cmocka_unit_test(finds_a_key_given_twice_among_few_and_many),
+        cmocka_unit_test(takes_numbers_and_words_wherever_the_text_ends),
         cmocka_unit_test(names_its_path),
     };
     return cmocka_run_group_tests_name("wire/json", tests, NULL, NULL);

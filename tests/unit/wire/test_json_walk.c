@@ -181,6 +181,23 @@ static void compares_keys_unescaped(void **state)
     assert_false(json_key_eq(STR("\\u0061"), STR("")));
 }
 
+static void a_walk_knows_whether_a_key_has_escapes(void **state)
+{
+    (void)state;
+    struct json_iter it;
+    json_iter_init(&it, checked("{\"ab\":1,\"\\u0061c\":2,\"sixteen_bytes_or_m\\u006fre\":3}"));
+    assert_true(json_iter_next(&it));
+    assert_false(it.key_has_escape);
+    assert_true(json_key_is(&it, STR("ab")) && !json_key_is(&it, STR("a")));
+    assert_true(json_iter_next(&it));
+    assert_true(it.key_has_escape);
+    assert_true(json_key_is(&it, STR("ac")) && !json_key_is(&it, STR("\\u0061c")));
+    assert_true(json_iter_next(&it));
+    assert_true(it.key_has_escape);
+    assert_true(json_key_is(&it, STR("sixteen_bytes_or_more")));
+    assert_false(json_iter_next(&it));
+}
+
 static void resolves_strings(void **state)
 {
     (void)state;
@@ -382,6 +399,7 @@ int main(void)
         cmocka_unit_test(gets_members),
         cmocka_unit_test(follows_paths),
         cmocka_unit_test(compares_keys_unescaped),
+        cmocka_unit_test(a_walk_knows_whether_a_key_has_escapes),
         cmocka_unit_test(resolves_strings),
         cmocka_unit_test(copies_only_strings_with_escapes),
         cmocka_unit_test(reads_whole_numbers),
