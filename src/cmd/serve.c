@@ -56,6 +56,24 @@ static void protect_process(void)
     }
 }
 
+/* A client may need a connection to a backend too. What the descriptors allow bounds the limit,
+ * so that a shortage ends in our own 503 and not in clients that nobody can even refuse. */
+static void bound_connections(struct settings *s)
+{
+    struct rlimit files;
+    uint64_t own = 32 + 12ULL * s->workers + 2 * s->catalog.backend_count;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) {
+        return;
+    }
+    uint64_t left = files.rlim_cur > own + 16 ? files.rlim_cur - own : 16;
+    if (s->limits.connections > left / 2) {
+        s->limits.connections = (uint32_t)(left / 2);
+        log_warn("fewer connections than limits.connections: out of descriptors otherwise",
+                 LOG_NUM("connections", s->limits.connections),
+                 LOG_NUM("descriptors", files.rlim_cur));
+    }
+}
+
 /* --- sockets --- */
 
 /* The same address again, with the port that the kernel chose for the first worker. */
@@ -307,6 +325,7 @@ int cmd_serve(int argc, char **argv)
         return CMD_BAD_CONFIG;
     }
     protect_process();
+    bound_connections(settings);
     int code = serve(settings);
     settings_free(&settings);
     return code;

@@ -148,6 +148,7 @@ static struct annotation annotation_of(const struct exchange *x)
     }
     return (struct annotation){.backend = a->backend->name,
                                .degraded = a->plan.is_degraded,
+                               .resumed = x->resumes > 0,
                                .notice =
                                    a->plan.is_degraded ? a->backend->degrade.notice : STR_NONE};
 }
@@ -227,6 +228,13 @@ struct str answer_annotated_event(struct exchange *x, struct str chunk)
     rope_add(&rope, event_end);
     struct str text = rope_join(&rope, a);
     return rope.count == 1 ? arena_dup(a, text) : text;
+}
+
+void answer_finish(struct exchange *x, const char *reason)
+{
+    struct str parts[] = {event_start, transcript_finish(&x->transcript, reason, &x->arena),
+                          event_end};
+    answer_stream(x, parts, sizeof(parts) / sizeof(parts[0]), true);
 }
 
 static struct str error_body(struct exchange *x)

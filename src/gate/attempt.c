@@ -46,17 +46,21 @@ static enum err build_request(struct attempt *a, const struct attempt_conf *conf
                               struct bad_request *bad)
 {
     const struct chat_request *q = conf->request;
+    bool continues = conf->transcript && conf->way == RESUME_CONTINUE;
     a->plan = degrade_decide(&a->backend->degrade, q->has_max_tokens, q->max_tokens,
                              q->has_temperature, q->temperature);
-    return a->dialect->build(q,
-                             &(struct chat_edit){.model = conf->pick.member->model,
-                                                 .set_max_tokens = a->plan.set_max_tokens,
-                                                 .max_tokens = a->plan.max_tokens,
-                                                 .set_temperature = a->plan.set_temperature,
-                                                 .temperature = a->plan.temperature,
-                                                 .stream = a->streams,
-                                                 .want_usage = conf->want_usage},
-                             &a->arena, &a->body, bad);
+    return a->dialect->build(
+        q,
+        &(struct chat_edit){.model = conf->pick.member->model,
+                            .set_max_tokens = a->plan.set_max_tokens,
+                            .max_tokens = a->plan.max_tokens,
+                            .set_temperature = a->plan.set_temperature,
+                            .temperature = a->plan.temperature,
+                            .stream = a->streams,
+                            .want_usage = conf->want_usage,
+                            .partial = continues ? transcript_text(conf->transcript) : STR_NONE,
+                            .spent = continues ? transcript_spent(conf->transcript) : 0},
+        &a->arena, &a->body, bad);
 }
 
 enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
@@ -79,6 +83,11 @@ enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
         bad->param = arena_dup(conf->bad_arena, bad->param);
         attempt_close(&a);
         return e;
+    }
+    if (conf->transcript) {
+        enum seam_mode mode = conf->way == RESUME_CONTINUE ? SEAM_CONTINUE : SEAM_RESTART;
+        seam_init(&a->seam, conf->transcript, mode, conf->request, &a->arena);
+        a->has_seam = true;
     }
     begin_call(a, conf);
     *out = a;
@@ -338,6 +347,9 @@ static enum attempt_yield understand(struct attempt *a, struct str payload)
     }
     if (ev->is_abort) {
         return fail(a, FAILURE_aborted);
+    }
+    if (a->has_seam && seam_event(&a->seam, &a->reply.scratch, ev) != ERR_OK) {
+        return fail(a, FAILURE_seam_mismatch);
     }
     if (ev->has_content) {
         note_content(a);

@@ -7,6 +7,9 @@
 #include "gate/worker.h"
 #include "llm/chat_request.h"
 #include "llm/dialect.h"
+#include "llm/resume.h"
+#include "llm/seam.h"
+#include "llm/transcript.h"
 #include "net/http_call.h"
 #include "tiers/degrade.h"
 #include "tiers/picker.h"
@@ -68,6 +71,8 @@ struct attempt {
     struct http_call *call;
     const struct http_response *head;
     struct reply reply;
+    bool has_seam; /* it goes on with what another began */
+    struct seam seam;
     enum reply_shape shape;
     struct str in; /* rest of the current piece of the body */
     bool has_piece;
@@ -88,6 +93,9 @@ struct attempt_conf {
     uint32_t tries;
     struct str reply_id; /* for dialects that must name the answer */
     uint64_t connect_due_ms;
+    const struct transcript
+        *transcript;     /* what to go on from; NULL: a fresh answer. Outlives the attempt */
+    enum resume_way way; /* with a transcript */
     struct arena *bad_arena; /* where the text of *bad is put */
     void (*notify)(void *owner);
     void *owner;

@@ -8,7 +8,12 @@
 #include "gate/exchange_priv.h"
 #include "tiers/budget.h"
 
-enum { HELD_MAX = 65536, MOVES_MAX = 10000, SHORT_ANSWER_TOKENS = 64 };
+enum {
+    TRANSCRIPT_MAX = 4 << 20,
+    HELD_MAX = 65536,
+    MOVES_MAX = 10000,
+    SHORT_ANSWER_TOKENS = 64
+};
 
 /* --- the machine --- */
 
@@ -18,7 +23,8 @@ static const struct {
     const struct step *to;
 } arrows[] = {
     {&step_pick, &step_await},    {&step_pick, &step_pick},    {&step_pick, &step_fail},
-    {&step_pick, &step_backoff},  {&step_backoff, &step_pick}, {&step_await, &step_pick},
+    {&step_pick, &step_backoff},  {&step_pick, &step_relay},   {&step_pick, &step_done},
+    {&step_relay, &step_pick},    {&step_backoff, &step_pick}, {&step_await, &step_pick},
     {&step_await, &step_backoff}, {&step_await, &step_relay},  {&step_await, &step_linger},
     {&step_await, &step_fail},    {&step_await, &step_done},   {&step_relay, &step_linger},
     {&step_relay, &step_fail},    {&step_relay, &step_done},   {&step_linger, &step_done},
@@ -41,6 +47,7 @@ static void end_exchange(struct exchange *x)
     attempt_close(&x->attempt);
     assembly_free(&x->assembly);
     buf_fini(&x->held);
+    transcript_fini(&x->transcript);
     task_cancel(loop, &x->task);
     timer_drop(loop, &x->timer);
     list_remove(&x->worker->exchanges, &x->node);
@@ -85,7 +92,7 @@ static uint64_t next_due(const struct exchange *x)
     if (x->finish_by_ms != 0) {
         due_ms = sooner(due_ms, x->finish_by_ms);
     }
-    if (x->step == &step_await && x->request.stream && keep_alive_ms > 0) {
+    if (x->step != &step_pick && x->request.stream && keep_alive_ms > 0) {
         due_ms = sooner(due_ms, x->sent_ms + keep_alive_ms);
     }
     return due_ms;
@@ -224,6 +231,9 @@ static size_t member_count(const struct model *m)
 
 static struct client_error nobody_left(const struct exchange *x)
 {
+    if (x->is_committed) {
+        return exchange_interrupted();
+    }
     if (x->unmappable.status != 0 && x->unmappable_count == member_count(x->model)) {
         return (struct client_error){.status = x->unmappable.status,
                                      .type = x->unmappable.type,
@@ -250,8 +260,28 @@ static bool choose(struct exchange *x, struct pick *p, uint32_t *tries)
         p);
 }
 
+static const struct step *pass_over(struct exchange *x, const struct backend *b, enum failure f)
+{
+    answer_note(x, b->name, verdict_of(f)->name);
+    tried_add(&x->tried, b->index);
+    return &step_pick;
+}
+
 static const struct step *open_attempt(struct exchange *x, const struct pick *p, uint32_t tries)
 {
+    enum resume_way way = RESUME_RESTART;
+    if (x->is_committed) {
+        way = exchange_resume_way(x, p->member->backend);
+        if (way == RESUME_NEVER) {
+            return pass_over(x, p->member->backend, FAILURE_seam_mismatch);
+        }
+        if (way == RESUME_CONTINUE &&
+            resume_left(&x->request,
+                        &(struct chat_edit){.spent = transcript_spent(&x->transcript)}) == 0) {
+            answer_finish(x, "length");
+            return &step_done;
+        }
+    }
     uint64_t now_ms = exchange_now(x);
     uint64_t left_ms = x->due_ms > now_ms ? x->due_ms - now_ms : 1;
     const struct backend *b = p->member->backend;
@@ -266,6 +296,8 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
                                .tries = tries,
                                .reply_id = x->reply_id,
                                .connect_due_ms = now_ms + b->deadlines.connect_ms,
+                               .transcript = x->is_committed ? &x->transcript : NULL,
+                               .way = way,
                                .bad_arena = &x->arena,
                                .notify = on_upstream,
                                .owner = x},
@@ -273,14 +305,12 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
     if (e != ERR_OK) {
         x->unmappable = bad;
         x->unmappable_count++;
-        answer_note(x, b->name, verdict_of(FAILURE_unmappable)->name);
-        tried_add(&x->tried, b->index);
-        return &step_pick;
+        return pass_over(x, b, FAILURE_unmappable);
     }
     x->attempts++;
     x->long_plain = x->worker->gateway->settings->upstream == UPSTREAM_NEVER;
     x->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
-    return &step_await;
+    return x->is_committed ? &step_relay : &step_await;
 }
 
 static const struct step *pick_run(struct exchange *x)
@@ -348,6 +378,7 @@ static struct exchange *make_exchange(struct worker *w, struct http_conn *client
     x->sent_ms = x->started_ms;
     buf_init(&x->held, HELD_MAX);
     arena_init(&x->arena);
+    transcript_init(&x->transcript, TRANSCRIPT_MAX);
     list_push_back(&w->exchanges, &x->node);
     task_init(&x->task, run);
     timer_init(&x->timer, on_timer);
@@ -417,6 +448,8 @@ void exchange_start(struct worker *w, struct http_conn *client)
         return;
     }
     x->due_ms = x->started_ms + total_ms(x->model);
+    x->keeps_transcript = x->request.stream && x->request.n == 1 &&
+                          w->gateway->settings->resume != RESUME_POLICY_OFF;
     http_conn_attach(client, on_client, x);
     exchange_wake(x, WAKE_START);
 }

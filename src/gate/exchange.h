@@ -10,6 +10,7 @@
 #include "llm/assembly.h"
 #include "llm/chat_request.h"
 #include "llm/client_reply.h"
+#include "llm/transcript.h"
 #include "net/http_server.h"
 #include "tiers/picker.h"
 
@@ -24,6 +25,9 @@
  *             ▲      │  └──── whole answer ──▶ finish │
  *             │      ├──── failed ────────────────────┤
  *           backoff ◀┘ (same backend)                 └──▶ fail
+ *
+ * After commit a failure leads to pick again, for a backend that can go on from the transcript;
+ * what it says passes through a seam (llm/seam.h) and is relayed as if nothing had happened.
  *
  * Callbacks only set wake bits and ready the exchange; exchange_run, once a turn, moves it.
  * Steps return the next step; exchange_run is the only place that changes `step`. Belongs to
@@ -81,6 +85,12 @@ struct exchange {
     struct str trail; /* "gpu1:reset,gpu2:ok" */
 
     bool head_sent; /* the status line has gone out (perhaps only for a keep-alive comment) */
+    struct transcript transcript; /* of streams that may have to go on elsewhere */
+    bool keeps_transcript;
+    bool is_resuming;    /* broken after commit, and nothing new has come yet */
+    bool from_the_start; /* the next attempt shall repeat the answer, not continue it */
+    uint32_t resumes;
+    uint64_t broken_at_ms;
     bool is_committed;         /* content has gone out */
     unsigned reads;            /* pieces read from the backend in this turn */
     uint64_t sent_ms;          /* when something was last sent to the client */

@@ -85,6 +85,7 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     x->retry_pick = a->pick;
     x->retry_tries = a->tries;
     buf_fini(&x->held);
+    transcript_fini(&x->transcript);
     assembly_free(&x->assembly);
     if (step == RETRY_GIVE_CLIENT) {
         pass_client_error(x);
@@ -101,15 +102,76 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     return &step_pick;
 }
 
+/* --- after commit --- */
+
+struct client_error exchange_interrupted(void)
+{
+    return (struct client_error){.status = 502,
+                                 .type = "server_error",
+                                 .code = "stream_interrupted",
+                                 .message =
+                                     STR("The backend failed in the middle of the answer.")};
+}
+
+/* What a type of backend is known for; whether it does is for the seam to find out. llama.cpp
+ * and vLLM refuse a continuation that they cannot do; an Ollama template may close the turn
+ * silently, so that text in other words would follow: it repeats the answer instead, which the
+ * seam compares. A cloud would be paid for nothing. */
+enum resume_way exchange_resume_way(struct exchange *x, const struct backend *b)
+{
+    enum resume_policy policy = x->worker->gateway->settings->resume;
+    enum resume_way way = resume_choose(&x->transcript, &x->request, gateway_dialect(b));
+    bool from_the_start = x->from_the_start;
+    x->from_the_start = false;
+    if (way == RESUME_NEVER || (b->type == BACKEND_OPENAI && policy == RESUME_POLICY_EXACT)) {
+        return RESUME_NEVER;
+    }
+    bool is_unsure = b->type == BACKEND_OLLAMA && policy == RESUME_POLICY_EXACT;
+    return from_the_start || is_unsure ? RESUME_RESTART : way;
+}
+
+static bool may_go_on(const struct exchange *x, enum failure f)
+{
+    return x->keeps_transcript && !x->transcript.is_lost && f != FAILURE_total_timeout;
+}
+
+/* A backend that refuses to continue, or says something that does not fit, is asked once more,
+ * from the beginning. */
+static bool wants_restart(const struct exchange *x, enum failure f)
+{
+    const struct attempt *a = x->attempt;
+    bool refused = f == FAILURE_client_error || f == FAILURE_seam_mismatch;
+    return refused && a->has_seam && a->seam.mode == SEAM_CONTINUE && x->is_resuming;
+}
+
 const struct step *exchange_interrupt(struct exchange *x, enum failure f)
 {
-    note_failure(x, f, "stream interrupted");
+    struct attempt *a = x->attempt;
+    bool goes_on = may_go_on(x, f);
+    bool restarts = goes_on && wants_restart(x, f);
+    note_broken(x, f);
+    note_failure(x, f,
+                 restarts  ? "same backend, from the beginning"
+                 : goes_on ? "resume"
+                           : "stream interrupted");
+    if (!x->is_resuming) {
+        x->broken_at_ms = exchange_now(x);
+    }
+    x->is_resuming = true;
+    x->finish_by_ms = 0;
+    x->retry_pick = a->pick;
+    x->retry_tries = a->tries;
     attempt_close(&x->attempt);
-    x->error = (struct client_error){
-        .status = 502,
-        .type = "server_error",
-        .code = "stream_interrupted",
-        .message = STR("The backend failed in the middle of the answer.")};
+    if (restarts) {
+        x->from_the_start = true;
+        x->retry = x->retry_pick.member->backend;
+        return &step_pick;
+    }
+    tried_add(&x->tried, x->retry_pick.member->backend->index);
+    if (goes_on) {
+        return &step_pick;
+    }
+    x->error = exchange_interrupted();
     return &step_fail;
 }
 

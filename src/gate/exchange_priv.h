@@ -23,8 +23,15 @@ static inline uint64_t exchange_now(const struct exchange *x)
 /* Takes in the failure of the current attempt, drops it, and says where to go: one door. */
 const struct step *exchange_next_after(struct exchange *x, enum failure f);
 
-/* The same for a failure after commit: nothing but an honest end. */
+/* The same for a failure after commit: on at the next backend that can, or an honest end. */
 const struct step *exchange_interrupt(struct exchange *x, enum failure f);
+
+/* How this backend may go on with the answer that the client has half of; RESUME_NEVER: not by
+ * policy or not at all. */
+enum resume_way exchange_resume_way(struct exchange *x, const struct backend *b);
+
+/* What a client is told whose stream cannot go on. */
+struct client_error exchange_interrupted(void);
 
 /*
  * Query of death: a request under which two backends died is not sent to a third. Where it is

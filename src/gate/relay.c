@@ -1,4 +1,4 @@
-#include "base/check.h"
+#include "base/log.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
 #include "llm/whole_stream.h"
@@ -73,7 +73,7 @@ static void batch_event(struct exchange *x, struct batch *b)
         batch_add(x, b, a->raw);
         return;
     }
-    if (is_last_finish) {
+    if (is_last_finish && ev->chunk.len > 0) {
         batch_add(x, b, answer_annotated_event(x, ev->chunk));
     } else {
         batch_add_chunk(x, b, ev->chunk);
@@ -100,10 +100,39 @@ static const struct step *end_stream(struct exchange *x, struct batch *b)
     return &step_linger;
 }
 
+/* The event is about to be the client's. */
+static void note_given(struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    if (x->keeps_transcript) {
+        transcript_add(&x->transcript, &a->event);
+    }
+    if (x->is_resuming && (a->event.content.len > 0 || a->finished)) {
+        x->is_resuming = false;
+        x->resumes++;
+        answer_note(x, a->backend->name, "resumed");
+        log_info("stream resumed", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+                 LOG_STR("backend", a->backend->name),
+                 LOG_NUM("gap_ms", exchange_now(x) - x->broken_at_ms),
+                 LOG_STR("attempts", x->trail));
+    }
+}
+
+/* A comment for a streaming client that has waited long. */
+static void keep_client(struct exchange *x)
+{
+    uint32_t keep_alive_ms = x->worker->gateway->settings->keep_alive_ms;
+    if (x->request.stream && keep_alive_ms > 0 &&
+        exchange_now(x) >= x->sent_ms + keep_alive_ms) {
+        answer_keep_alive(x);
+    }
+}
+
 /* One event after commit: the next step, or NULL to go on reading. */
 static const struct step *relay_event(struct exchange *x, struct batch *b)
 {
     struct attempt *a = x->attempt;
+    note_given(x);
     batch_event(x, b);
     if (a->event.is_done) {
         return end_stream(x, b);
@@ -122,8 +151,11 @@ static const struct step *relay_more(struct exchange *x, struct batch *b)
     if (x->attempt->finished && exchange_now(x) >= x->finish_by_ms) {
         return end_stream(x, b);
     }
-    return exchange_now(x) >= exchange_attempt_due(x, &late) ? exchange_interrupt(x, late)
-                                                             : NULL;
+    if (exchange_now(x) >= exchange_attempt_due(x, &late)) {
+        return exchange_interrupt(x, late);
+    }
+    keep_client(x);
+    return NULL;
 }
 
 /* True while the client has not taken what was sent: nothing is read for it then, and its
@@ -170,8 +202,9 @@ const struct step *relay_run(struct exchange *x)
             return relay_more(x, &b);
         case YIELD_END:
             return end_stream(x, &b);
-        case YIELD_WHOLE:
-            BUG("a whole answer in a stream of events");
+        case YIELD_WHOLE: /* not what was asked for, and the client is in the middle of a stream
+                           */
+            return exchange_interrupt(x, FAILURE_seam_mismatch);
         case YIELD_FAILED:
             batch_send(x, &b, false);
             return exchange_interrupt(x, a->failure);
@@ -187,6 +220,7 @@ static void hold_event(struct exchange *x)
     if (ev->chunk.len == 0) {
         return;
     }
+    note_given(x);
     enum err e = buf_append(&x->held, STR("data: "));
     e = e ? e : buf_append(&x->held, ev->chunk);
     e = e ? e : buf_append(&x->held, STR("\n\n"));
@@ -202,6 +236,7 @@ static const struct step *commit(struct exchange *x)
     answer_note(x, x->attempt->backend->name, "ok");
     x->is_committed = true;
     answer_begin_stream(x);
+    note_given(x);
     batch_add(x, &b, buf_str(&x->held));
     batch_event(x, &b);
     if (x->attempt->event.is_done) {
@@ -311,10 +346,7 @@ static const struct step *await_more(struct exchange *x)
     if (now_ms >= exchange_attempt_due(x, &late)) {
         return exchange_next_after(x, late);
     }
-    uint32_t keep_alive_ms = x->worker->gateway->settings->keep_alive_ms;
-    if (x->request.stream && keep_alive_ms > 0 && now_ms >= x->sent_ms + keep_alive_ms) {
-        answer_keep_alive(x);
-    }
+    keep_client(x);
     return NULL;
 }
 

@@ -130,7 +130,8 @@ static const struct route *find_route(const struct http_request *q, struct clien
             }
         }
     }
-    *e = (struct client_error){.status = near ? 405 : 404,
+    bool is_tunnel = str_eq(q->method, STR("CONNECT"));
+    *e = (struct client_error){.status = near || is_tunnel ? 405 : 404,
                                .type = "invalid_request_error",
                                .code = near ? "method_not_allowed" : "not_found",
                                .message = near ? STR("Method not allowed for this path.")

@@ -71,6 +71,7 @@ static const struct conf_table LIMITS_TABLE = {.what = "'limits'", CONF_ROWS(LIM
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", "off", NULL};
 static const char *const FORMATS[] = {"logfmt", "json", NULL};
+static const char *const RESUMES[] = {"exact", "any", "off", NULL};
 static const char *const UPSTREAMS[] = {"auto", "always", "never", NULL};
 static const char *const ANNOTATIONS[] = {"body", "headers", "off", NULL};
 
@@ -112,7 +113,12 @@ static const struct conf_row STREAM_ROWS[] = {
      .max = HOUR,
      .fallback = "10s",
      .help = "a comment goes to a streaming client that has waited so long; 0 for never"},
-    {.name = "resume", .type = CONF_LATER},
+    {.name = "resume",
+     .type = CONF_WORD,
+     CONF_FIELD(struct draft, s.resume),
+     .words = RESUMES,
+     .fallback = "exact",
+     .help = "whether a stream that breaks goes on at the next backend: exact, any or off"},
     {.name = "hold_tool_calls", .type = CONF_LATER},
 };
 static const struct conf_table STREAMS_TABLE = {.what = "'streams'", CONF_ROWS(STREAM_ROWS)};
@@ -335,6 +341,7 @@ static void set_defaults(struct draft *d)
                                      .send_ms = MINUTE};
     s->annotate = ANNOTATE_BODY;
     s->upstream = UPSTREAM_AUTO;
+    s->resume = RESUME_POLICY_EXACT;
     s->keep_alive_ms = 10 * SECOND;
     s->log_level = LOG_INFO;
     s->log_format = LOG_LOGFMT;

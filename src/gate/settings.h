@@ -25,6 +25,14 @@ enum upstream_mode {
     UPSTREAM_NEVER
 };
 
+/* Whether a stream that breaks goes on at the next backend. */
+enum resume_policy {
+    RESUME_POLICY_EXACT, /* where the backend continues a half answer exactly, or repeats it
+                            identically */
+    RESUME_POLICY_ANY,   /* also where it only continues in its own words */
+    RESUME_POLICY_OFF
+};
+
 struct client_key {
     struct str name; /* for logs */
     struct str key;  /* secret */
@@ -40,6 +48,7 @@ struct settings {
     struct http_limits limits;
     enum annotate annotate;
     enum upstream_mode upstream; /* streams.upstream */
+    enum resume_policy resume;   /* streams.resume */
     uint32_t keep_alive_ms;      /* streams.keep_alive: comment on a long wait; 0: never */
     const struct client_key *keys;
     size_t key_count;             /* 0: open (loopback only) */

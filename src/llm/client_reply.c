@@ -117,5 +117,8 @@ void annotate(struct str object, const struct annotation *an, struct arena *a, s
     if (an->notice.len > 0) {
         json_edit_set(&je, "_notice", json_quote(a, an->notice));
     }
+    if (an->resumed) {
+        json_edit_set(&je, "_resumed", STR("true"));
+    }
     json_edit_done(&je, out);
 }

@@ -40,6 +40,7 @@ struct annotation {
     struct str backend; /* empty: no body annotation at all */
     bool degraded;
     struct str notice; /* empty: none */
+    bool resumed;      /* the answer was continued by another backend than began it */
 };
 
 /* The JSON object (checked text) with `_backend`, `_degraded`, `_notice` added at its end: its

@@ -64,6 +64,7 @@ enum next {
     X(empty_body, SUSPECT, 0, ELSEWHERE)                                                    \
     X(no_finish, SUSPECT, 0, ELSEWHERE)    /* a clean end that is not an answer */          \
     X(bad_response, SUSPECT, 0, ELSEWHERE) /* not HTTP */                                   \
+    X(seam_mismatch, NONE, 0, ELSEWHERE)   /* cannot go on where the answer broke */        \
     X(too_large, NONE, 0, ELSEWHERE)       /* answer over our limit */                      \
     X(unmappable, NONE, 0, ELSEWHERE)      /* this type cannot express the request */       \
     X(no_fds, NONE, 0, ELSEWHERE)          /* our own lack of descriptors */                \

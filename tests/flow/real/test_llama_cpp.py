@@ -125,3 +125,38 @@ def test_bad_json_is_judged_here_because_llama_cpp_would_answer_500(front):
     answer = front.request("POST", "/v1/chat/completions", b'{"model": "m", ')
     assert answer.status == 400 and answer.json["error"]["code"] == "invalid_json"
     assert front.state("one") == "HEALTHY"
+
+
+def stream_and_kill(gw, victim, after: int) -> tuple[str, bool]:
+    """The text that the client got although `victim` was killed after so many pieces, and whether it is whole."""
+    sock = gw.open_chat({"model": "m", "stream": True, **LONG})
+    data = b""
+    while data.count(b'"content"') <= after and b"[DONE]" not in data:
+        piece = sock.recv(256)
+        assert piece, data[-300:]
+        data += piece
+    victim.kill()
+    while piece := sock.recv(65536):
+        data += piece
+        if b"[DONE]" in data:
+            break
+    sock.close()
+    text = ""
+    for line in data.split(b"\n"):
+        if line.startswith(b"data: {"):
+            for choice in json.loads(line[6:])["choices"]:
+                text += choice["delta"].get("content") or ""
+    return text, b"[DONE]" in data
+
+
+LONG = {"messages": [{"role": "user", "content": "Tell me a story about a lighthouse."}],
+        "temperature": 0, "max_tokens": 48}
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 13, 21, 34, 40, 45])
+def test_killed_in_mid_sentence_the_answer_is_byte_identical(after, pair, front):
+    one, _ = pair
+    whole = front.request("POST", "/v1/chat/completions", {"model": "m", **LONG}).text
+    assert front.backend("one")["state"] == "HEALTHY"
+    text, is_whole = stream_and_kill(front, one, after)
+    assert is_whole and text == whole

@@ -402,7 +402,7 @@ def test_a_stream_that_breaks_ends_with_an_error_and_never_looks_whole(row, llm,
 
 def test_a_stream_that_breaks_marks_its_backend(llm, gateway):
     a = llm("a", chat=plays(START, "reset"))
-    gw = gateway(a, llm("b"), health="{interval: 10m, timeout: 1s}")
+    gw = gateway(a, llm("b"), health="{interval: 10m, timeout: 1s}", streams="{resume: off}")
     assert b"stream_interrupted" in gw.chat(stream=True).body
     assert gw.state("a") == "DOWN"
     assert gw.chat(stream=True).trail == "b:ok"

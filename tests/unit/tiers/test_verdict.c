@@ -49,6 +49,7 @@ static const struct {
     {FAILURE_empty_body, {"empty_body", BLAME_SUSPECT, 0, NEXT_ELSEWHERE}},
     {FAILURE_no_finish, {"no_finish", BLAME_SUSPECT, 0, NEXT_ELSEWHERE}},
     {FAILURE_bad_response, {"bad_response", BLAME_SUSPECT, 0, NEXT_ELSEWHERE}},
+    {FAILURE_seam_mismatch, {"seam_mismatch", BLAME_NONE, 0, NEXT_ELSEWHERE}},
     {FAILURE_too_large, {"too_large", BLAME_NONE, 0, NEXT_ELSEWHERE}},
     {FAILURE_unmappable, {"unmappable", BLAME_NONE, 0, NEXT_ELSEWHERE}},
     {FAILURE_no_fds, {"no_fds", BLAME_NONE, 0, NEXT_ELSEWHERE}},

@@ -1,0 +1,206 @@
+"""A stream that breaks after its first token goes on at the next backend, in mid-sentence."""
+
+import json
+
+import pytest
+from fake_llm import answers, delta, pieces, replies, stream_ollama, stream_openai, usage_chunk
+from gateway import wait_until
+
+TEXT = "The quick brown fox jumps over the lazy dog while \"quoted\" ünïcode 😀 words\nflow on and on"
+WORDS = pieces(TEXT)
+
+
+def partial_of(q) -> str | None:
+    """What the gateway sent along as the beginning of the answer."""
+    last = q.json["messages"][-1]
+    return last["content"] if last["role"] == "assistant" else None
+
+
+def continues(q, w):
+    """A standby that goes on with what it is given, as vLLM, llama.cpp and a willing Ollama do."""
+    given = partial_of(q) or ""
+    assert TEXT.startswith(given)
+    rest = TEXT[len(given):]
+    if q.path.endswith("/api/chat"):
+        stream_ollama(q, w, rest) if rest else w.line({"message": {}, "done": True, "done_reason": "stop"})
+        return
+    if given:
+        assert q.json["continue_final_message"] is True and q.json["add_generation_prompt"] is False
+    w.begin_stream()
+    w.event({**delta("", role="assistant"), "id": "chatcmpl-other", "created": 1800000000, "model": "other"})
+    w.event({**delta(rest), "id": "chatcmpl-other", "created": 1800000000, "model": "other"})
+    w.event({**delta(finish="stop"), "id": "chatcmpl-other", "created": 1800000000, "model": "other"})
+    if (q.json.get("stream_options") or {}).get("include_usage"):
+        w.event(usage_chunk(1))
+    w.event("[DONE]")
+    w.end_stream()
+
+
+def breaks_after(count, how):
+    def play(q, w):
+        w.begin_stream()
+        w.event(delta("", role="assistant"))
+        for word in WORDS[:count]:
+            w.event(delta(word))
+        how(w)
+    return play
+
+
+BREAKS = {
+    "close": lambda w: w.close(),
+    "reset": lambda w: w.reset(),
+    "error_event": lambda w: (w.event({"error": {"message": "boom", "code": 500}}), w.event("[DONE]"), w.end_stream()),
+    "garbage": lambda w: (w.event("{nonsense"), w.hang()),
+    "stall": lambda w: w.hang(),
+    "abort": lambda w: (w.event(delta(finish="abort")), w.event("[DONE]"), w.end_stream()),
+    "done_without_finish": lambda w: (w.event("[DONE]"), w.end_stream()),
+    "clean_end": lambda w: w.end_stream(),
+    "inside_an_event": lambda w: (w.send(b'40\r\ndata: {"choices":[{"index":0,"delta":{"content":"lost'), w.close()),
+    "inside_a_character": lambda w: (w.send(b'60\r\ndata: {"choices":[{"index":0,"delta":{"content":"\xf0\x9f'), w.reset()),
+}
+
+
+def check_whole(answer):
+    assert answer.status == 200
+    assert answer.streamed_text == TEXT
+    assert answer.is_whole_stream and answer.payloads.count("[DONE]") == 1
+    assert len({(c["id"], c["created"], c["model"]) for c in answer.chunks}) == 1
+    roles = [c for c in answer.chunks if c["choices"] and c["choices"][0]["delta"].get("role")]
+    assert len(roles) == 1
+    finishes = [c for c in answer.chunks if c["choices"] and c["choices"][0]["finish_reason"]]
+    assert len(finishes) == 1
+    return finishes[0]
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_goes_on_in_mid_sentence_after(how, llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS[how])), llm("b", chat=continues)
+    gw = gateway(a, b)
+    finish = check_whole(gw.chat(stream=True))
+    assert finish["_backend"] == "b" and finish["_resumed"] is True
+    assert partial_of(b.chats[0]) == "".join(WORDS[:5])
+    assert len(a.chats) == 1
+    wait_until(lambda: gw.logged("stream resumed"), what="a line in the log")
+
+
+@pytest.mark.parametrize("count", range(0, len(WORDS) + 1))
+def test_wherever_it_breaks_nothing_is_lost_or_doubled(count, llm, gateway):
+    a, b = llm("a", chat=breaks_after(count, BREAKS["reset"])), llm("b", chat=continues)
+    gw = gateway(a, b)
+    answer = gw.chat(stream=True)
+    assert answer.streamed_text == TEXT and answer.is_whole_stream
+
+
+@pytest.mark.parametrize("first", ["vllm", "llamacpp"])
+@pytest.mark.parametrize("second", ["vllm", "llamacpp"])
+def test_between_types(first, second, llm, gateway):
+    a, b = llm("a", type=first, chat=breaks_after(7, BREAKS["close"])), llm("b", type=second, chat=continues)
+    check_whole(gateway(a, b).chat(stream=True))
+
+
+def test_from_ollama_to_vllm(llm, gateway):
+    def dies(q, w):
+        w.begin_stream("application/x-ndjson")
+        for word in WORDS[:6]:
+            w.line({"model": "x", "created_at": "t", "message": {"role": "assistant", "content": word}, "done": False})
+        w.reset()
+    check_whole(gateway(llm("a", type="ollama", chat=dies), llm("b", chat=continues)).chat(stream=True))
+
+
+def test_to_ollama_it_repeats_the_answer_and_only_the_new_is_passed_on(llm, gateway):
+    def again(q, w):
+        assert partial_of(q) is None
+        stream_ollama(q, w, TEXT)
+    a, b = llm("a", chat=breaks_after(6, BREAKS["reset"])), llm("b", type="ollama", chat=again)
+    check_whole(gateway(a, b).chat(stream=True))
+
+
+def test_to_ollama_under_any_it_continues(llm, gateway):
+    a, b = llm("a", chat=breaks_after(6, BREAKS["reset"])), llm("b", type="ollama", chat=continues)
+    check_whole(gateway(a, b, streams="{resume: any}").chat(stream=True))
+    assert partial_of(b.chats[0]) == "".join(WORDS[:6])
+
+
+def test_two_breaks_in_one_answer(llm, gateway):
+    def second(q, w):
+        given = partial_of(q)
+        w.begin_stream()
+        w.event(delta("", role="assistant"))
+        for word in pieces(TEXT[len(given):].lstrip(" "))[:4]:
+            w.event(delta(word if word.startswith(" ") else " " + word))
+        w.reset()
+    a, b, c = llm("a", chat=breaks_after(3, BREAKS["close"])), llm("b", chat=second), llm("c", chat=continues)
+    finish = check_whole(gateway(a, b, c).chat(stream=True))
+    assert finish["_backend"] == "c"
+    assert partial_of(c.chats[0]) == "".join(WORDS[:7])
+
+
+def test_a_backend_that_refuses_to_continue_is_asked_from_the_beginning(llm, gateway):
+    def refuses(q, w):
+        if partial_of(q) is not None:
+            w.reply(400, {"error": {"message": "prefill not supported", "code": 400}})
+        else:
+            stream_openai(q, w, TEXT)
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", chat=refuses)
+    check_whole(gateway(a, b).chat(stream=True))
+    assert len(b.chats) == 2
+
+
+def test_an_answer_that_differs_from_what_the_client_has_is_never_joined(llm, gateway):
+    def other(q, w):
+        if partial_of(q) is not None:
+            w.reply(400, {"error": {"message": "prefill not supported", "code": 400}})
+        else:
+            stream_openai(q, w, "Something else entirely")
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", chat=other)
+    answer = gateway(a, b).chat(stream=True)
+    assert answer.streamed_text == "".join(WORDS[:5])
+    assert not answer.is_whole_stream and json.loads(answer.payloads[-1])["error"]["code"] == "stream_interrupted"
+
+
+def test_usage_and_max_tokens_cover_the_whole_answer(llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", chat=continues)
+    answer = gateway(a, b).chat(stream=True, max_tokens=50, stream_options={"include_usage": True})
+    assert b.chats[0].json["max_tokens"] == 45
+    usage = answer.chunks[-1]["usage"]
+    assert usage["completion_tokens"] == 6 and usage["total_tokens"] == usage["prompt_tokens"] + 6
+
+
+def test_what_is_spent_is_not_asked_for_again(llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b")
+    answer = gateway(a, b).chat(stream=True, max_tokens=5)
+    assert answer.streamed_text == "".join(WORDS[:5]) and answer.is_whole_stream
+    assert answer.chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert not b.chats
+
+
+@pytest.mark.parametrize("setting, more", [("{resume: off}", {}), ("{}", {"n": 2}),
+                                           ("{}", {"messages": [{"role": "user", "content": "x"}], "n": 2})])
+def test_where_it_may_not_go_on_it_ends_honestly(setting, more, llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", chat=continues)
+    answer = gateway(a, b, streams=setting).chat(stream=True, **more)
+    assert not answer.is_whole_stream
+    assert json.loads(answer.payloads[-1])["error"]["code"] == "stream_interrupted"
+
+
+def test_a_cloud_is_not_paid_to_repeat_an_answer(llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", type="openai", chat=answers(TEXT))
+    answer = gateway(a, b).chat(stream=True)
+    assert not answer.is_whole_stream and not b.chats
+
+
+def test_nobody_left_to_go_on_is_an_error_event(llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", chat=replies(503))
+    answer = gateway(a, b).chat(stream=True)
+    assert answer.streamed_text == "".join(WORDS[:5]) and not answer.is_whole_stream
+
+
+def test_after_the_finish_reason_nothing_is_resumed(llm, gateway):
+    def play(q, w):
+        w.begin_stream()
+        w.event(delta(TEXT))
+        w.event(delta(finish="stop"))
+        w.reset()
+    a, b = llm("a", chat=play), llm("b", chat=continues)
+    answer = gateway(a, b).chat(stream=True)
+    assert answer.streamed_text == TEXT and answer.is_whole_stream and not b.chats
