@@ -279,9 +279,16 @@ static int serve(struct settings *settings)
 
 struct serve_options {
     const char *config;
+    const char *log_format;
 };
 
-static const struct option_row OPTIONS[] = {OPTION_CONFIG(struct serve_options, config)};
+static const struct option_row OPTIONS[] = {
+    OPTION_CONFIG(struct serve_options, config),
+    {.name = "log-format",
+     .value = "FORMAT",
+     .offset = offsetof(struct serve_options, log_format),
+     .help = "logfmt or json, instead of the file's log.format"},
+};
 
 const struct command SERVE_COMMAND = {
     .name = "serve",
@@ -290,6 +297,21 @@ const struct command SERVE_COMMAND = {
     .option_count = sizeof(OPTIONS) / sizeof(OPTIONS[0]),
     .run = cmd_serve,
 };
+
+/* The command line's word counts more than the file's. False: it is no format. */
+static bool choose_format(struct settings *s, const char *format)
+{
+    if (!format) {
+        return true;
+    }
+    bool is_json = strcmp(format, "json") == 0;
+    s->log_format = is_json ? LOG_JSON : LOG_LOGFMT;
+    if (is_json || strcmp(format, "logfmt") == 0) {
+        return true;
+    }
+    fprintf(stderr, "fallthrough: --log-format is logfmt or json, not '%s'\n", format);
+    return false;
+}
 
 static struct settings *load(const char *path)
 {
@@ -304,7 +326,7 @@ static struct settings *load(const char *path)
 
 int cmd_serve(int argc, char **argv)
 {
-    struct serve_options o = {.config = NULL};
+    struct serve_options o = {.config = NULL, .log_format = NULL};
     int first = 0;
     switch (options_read(&SERVE_COMMAND, argc, argv, &o, &first)) {
     case OPTIONS_DONE:
@@ -317,6 +339,10 @@ int cmd_serve(int argc, char **argv)
     struct settings *settings = load(options_config(o.config));
     if (!settings) {
         return CMD_BAD_CONFIG;
+    }
+    if (!choose_format(settings, o.log_format)) {
+        settings_free(&settings);
+        return CMD_USAGE;
     }
     if (log_open(settings->log_file, settings->log_level, settings->log_format) != ERR_OK) {
         fprintf(stderr, "fallthrough: cannot open the log file %.*s\n",
