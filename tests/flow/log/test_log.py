@@ -72,7 +72,8 @@ def test_the_command_line_may_ask_for_json(llm, tmp_path):
                     "models: {m: {tiers: [a: x]}}\n")
     with subprocess.Popen([BINARY, "serve", "-c", file, "--log-format", "json"], stderr=subprocess.PIPE) as p:
         try:
-            assert json.loads(p.stderr.readline())["msg"]
+            while json.loads(p.stderr.readline())["msg"] != "listening":
+                pass
         finally:
             p.terminate()
             p.stderr.read()
