@@ -1,6 +1,14 @@
-import json, socket, struct, threading, time
+"""Bugs that a review of the whole gate found, one test each. A client that is slow on purpose sleeps here: its
+slowness is the fault that is injected."""
+
+import json
+import socket
+import struct
+import threading
+import time
+
 import pytest
-from fake_llm import *
+from fake_llm import *  # noqa: F403: the scripts use nearly all of it
 from gateway import wait_until
 from raw_client import CHAT, RawClient, post
 from sse_text import payloads, text_of
