@@ -34,6 +34,7 @@ struct reading {
     struct chat_request *out;
     struct bad_request *bad;
     struct str value[MEMBER_COUNT];
+    struct json_tape tape; /* of the body */
 };
 
 static void fill_bad(struct reading *rd, const char *code, struct str param, struct str message)
@@ -116,11 +117,11 @@ static enum err check_body(struct reading *rd, struct str body)
                  STR("Request body is empty: a JSON object is needed"));
         return ERR_SYNTAX;
     }
-    enum err e = json_check(body, &at);
+    enum err e = json_check_tape(body, &rd->tape, &at);
     if (e != ERR_OK) {
         return refuse_json(rd, e, at, body.len);
     }
-    rd->out->body = json_value(body);
+    rd->out->body = json_tape_root(&rd->tape);
     if (json_type_of(rd->out->body) != JSON_OBJECT) {
         fill_bad(rd, "invalid_type", STR_NONE,
                  arena_printf(rd->arena, "Request body must be a JSON object, but is %s",
@@ -156,7 +157,7 @@ static enum err read_messages(struct reading *rd)
     if (json_type_of(value) != JSON_ARRAY) {
         return refuse_type(rd, member_names[MESSAGES], "an array of objects", value);
     }
-    json_iter_init(&it, value);
+    json_iter_init_on(&it, &rd->tape, value);
     for (; json_iter_next(&it); count++) {
         if (json_type_of(it.value) != JSON_OBJECT) {
             return refuse_type(rd, arena_printf(rd->arena, "messages[%u]", count), "an object",
@@ -181,7 +182,9 @@ static enum err read_bool(struct reading *rd, struct str param, struct str value
 
 static enum err read_stream(struct reading *rd)
 {
+    const struct str name = STR("include_usage");
     struct str options = rd->value[STREAM_OPTIONS];
+    struct str include_usage;
     enum err e = read_bool(rd, member_names[STREAM], rd->value[STREAM], &rd->out->stream);
     if (e != ERR_OK || !member_is_given(options)) {
         return e;
@@ -189,8 +192,9 @@ static enum err read_stream(struct reading *rd)
     if (json_type_of(options) != JSON_OBJECT) {
         return refuse_type(rd, member_names[STREAM_OPTIONS], "an object", options);
     }
-    return read_bool(rd, STR("stream_options.include_usage"),
-                     json_get(options, "include_usage"), &rd->out->include_usage);
+    json_pick(&rd->tape, options, &name, 1, &include_usage);
+    return read_bool(rd, STR("stream_options.include_usage"), include_usage,
+                     &rd->out->include_usage);
 }
 
 /* A whole number 1 … max; *out stays as it is when the member is not given. */
@@ -265,12 +269,15 @@ enum err chat_request_read(struct str body, struct arena *a, struct chat_request
                            struct bad_request *bad)
 {
     struct chat_request request = {.n = 1};
-    struct reading rd = {.arena = a, .out = &request, .bad = bad};
+    struct reading rd;
+    rd.arena = a;
+    rd.out = &request;
+    rd.bad = bad;
     enum err e = check_body(&rd, body);
     if (e != ERR_OK) {
         return e;
     }
-    members_pick(request.body, member_names, MEMBER_COUNT, rd.value);
+    json_pick(&rd.tape, request.body, member_names, MEMBER_COUNT, rd.value);
     e = read_members(&rd);
     if (e != ERR_OK) {
         return e;

@@ -87,13 +87,13 @@ bool ollama_read_error(struct str body, struct arena *a, struct upstream_error *
 /* --- reading a line --- */
 
 struct member {
-    const char *key;
+    struct str key;
     size_t offset; /* of its struct str in struct line */
 };
 
-#define MEMBER(name, field)                \
-    {                                      \
-        name, offsetof(struct line, field) \
+#define MEMBER(name, field)                          \
+    {                                                \
+        STR_INIT(name), offsetof(struct line, field) \
     }
 
 static const struct member line_members[] = {
@@ -113,29 +113,24 @@ static const struct member message_members[] = {
     MEMBER("tool_calls", tool_calls),
 };
 
-static const struct member *find_member(const struct member *members, size_t count,
-                                        struct str key)
+static void take_member(const struct json_iter *it, const struct member *members, size_t count,
+                        struct line *l)
 {
     for (size_t i = 0; i < count; i++) {
-        if (json_key_eq(key, str_from(members[i].key))) {
-            return &members[i];
+        if (json_key_is(it, members[i].key)) {
+            struct str *field = (struct str *)(void *)((char *)l + members[i].offset);
+            *field = json_type_of(it->value) == JSON_NULL ? STR_NONE : it->value;
+            return;
         }
     }
-    return NULL;
 }
 
-/* One walk for all members, as a line is read for every token. */
-static void read_members(struct str object, const struct member *members, size_t count,
+/* One walk for all members, as a line is read for every token; `it` is at the start. */
+static void read_members(struct json_iter *it, const struct member *members, size_t count,
                          struct line *l)
 {
-    struct json_iter it;
-    json_iter_init(&it, object);
-    while (json_iter_next(&it)) {
-        const struct member *m = find_member(members, count, it.key);
-        if (m) {
-            struct str *field = (struct str *)(void *)((char *)l + m->offset);
-            *field = json_type_of(it.value) == JSON_NULL ? STR_NONE : it.value;
-        }
+    while (json_iter_next(it)) {
+        take_member(it, members, count, l);
     }
 }
 
@@ -156,22 +151,25 @@ static bool is_well_formed(const struct line *l)
 
 static enum err read_line(struct str text, struct line *l)
 {
+    struct json_tape tape;
+    struct json_iter it;
     size_t at = 0;
-    enum err e = json_check(text, &at);
+    enum err e = json_check_tape(text, &tape, &at);
     if (e != ERR_OK) {
         return e;
     }
-    struct str value = json_value(text);
+    struct str value = json_tape_root(&tape);
     *l = (struct line){.model = STR_NONE};
     if (!is_type(value, JSON_OBJECT)) {
         return ERR_TYPE;
     }
-    read_members(value, line_members, sizeof(line_members) / sizeof(line_members[0]), l);
+    json_iter_init_on(&it, &tape, value);
+    read_members(&it, line_members, sizeof(line_members) / sizeof(line_members[0]), l);
     if (l->error.len > 0) {
         return ERR_OK;
     }
-    read_members(l->message, message_members,
-                 sizeof(message_members) / sizeof(message_members[0]), l);
+    json_iter_init_on(&it, &tape, l->message);
+    read_members(&it, message_members, sizeof(message_members) / sizeof(message_members[0]), l);
     return is_well_formed(l) ? ERR_OK : ERR_TYPE;
 }
 

@@ -9,10 +9,10 @@ static const uint64_t token_count_max = UINT64_C(1) << 53;
 
 /* --- Errors --- */
 
-/* What stands between a string value's quotes. */
-static struct str inside(struct str string)
+/* What stands between a string's quotes, or the brackets of a list or object. */
+static struct str inside(struct str value)
 {
-    return str_of(string.ptr + 1, string.len - 2);
+    return str_of(value.ptr + 1, value.len - 2);
 }
 
 static bool is_text(struct str value, struct str text)
@@ -51,7 +51,7 @@ static void read_error_members(struct str object, struct arena *a, struct upstre
         [PARAM] = STR_INIT("param"),     [CODE] = STR_INIT("code"),
         [DETAIL] = STR_INIT("detail"),   [ERROR_TYPE] = STR_INIT("error_type")};
     struct str value[COUNT];
-    members_pick(object, names, COUNT, value);
+    json_pick(NULL, object, names, COUNT, value);
     *out = (struct upstream_error){
         .message = text_of(value[member_is_given(value[MESSAGE]) ? MESSAGE : DETAIL], a),
         .type = text_of(value[member_is_given(value[TYPE]) ? TYPE : ERROR_TYPE], a),
@@ -91,6 +91,33 @@ static bool read_error(struct str body, struct arena *a, struct upstream_error *
 
 /* --- Replies --- */
 
+enum { ERROR, OBJECT, CHOICES, USAGE, TOP_COUNT };
+static const struct str top_names[TOP_COUNT] = {[ERROR] = STR_INIT("error"),
+                                                [OBJECT] = STR_INIT("object"),
+                                                [CHOICES] = STR_INIT("choices"),
+                                                [USAGE] = STR_INIT("usage")};
+
+/* One text of a backend while it is read. */
+struct reading {
+    struct reply *reply;
+    struct reply_event *ev; /* NULL while a whole reply is read */
+    struct str object;      /* all of it */
+    struct str top[TOP_COUNT];
+    struct json_tape tape;
+};
+
+/* Its members; not an object: they are empty. *at is where it is broken. */
+static enum err read_top(struct reading *rd, struct str text, size_t *at)
+{
+    enum err e = json_check_tape(text, &rd->tape, at);
+    if (e != ERR_OK) {
+        return e;
+    }
+    rd->object = json_tape_root(&rd->tape);
+    json_pick(&rd->tape, rd->object, top_names, TOP_COUNT, rd->top);
+    return ERR_OK;
+}
+
 enum finish { FINISH_NONE, FINISH_FINE, FINISH_FAILED, FINISH_WRONG };
 
 static enum finish judge_finish(struct str reason)
@@ -113,37 +140,39 @@ static enum finish judge_finish(struct str reason)
     return reason.len == 2 ? FINISH_NONE : FINISH_FAILED;
 }
 
-static void read_usage(struct reply *r, struct str usage, struct reply_event *ev)
+static void note_count(struct str value, uint64_t *count)
+{
+    uint64_t number;
+    if (json_u64(value, token_count_max, &number) == ERR_OK) {
+        *count = number;
+    }
+}
+
+static void read_usage(struct reading *rd)
 {
     enum { PROMPT, COMPLETION, COUNT };
     static const struct str names[COUNT] = {
         [PROMPT] = STR_INIT("prompt_tokens"), [COMPLETION] = STR_INIT("completion_tokens")};
     struct str value[COUNT];
-    uint64_t number;
-    members_pick(usage, names, COUNT, value);
-    r->has_usage = true;
-    if (json_u64(value[PROMPT], token_count_max, &number) == ERR_OK) {
-        r->prompt_tokens = number;
-        ev->prompt_tokens = number;
-    }
-    if (json_u64(value[COMPLETION], token_count_max, &number) == ERR_OK) {
-        r->completion_tokens = number;
-        ev->completion_tokens = number;
+    json_pick(&rd->tape, rd->top[USAGE], names, COUNT, value);
+    rd->reply->has_usage = true;
+    note_count(value[PROMPT], &rd->reply->prompt_tokens);
+    note_count(value[COMPLETION], &rd->reply->completion_tokens);
+    if (rd->ev) {
+        note_count(value[PROMPT], &rd->ev->prompt_tokens);
+        note_count(value[COMPLETION], &rd->ev->completion_tokens);
     }
 }
 
 /* Text that is not empty, or a list or an object with something in it. */
 static bool has_substance(struct str value)
 {
-    struct json_iter it;
-    if (!member_is_given(value)) {
+    enum json_type type = json_type_of(value);
+    bool is_list = type == JSON_ARRAY || type == JSON_OBJECT;
+    if (value.len <= 2 || !(is_list || type == JSON_STRING)) {
         return false;
     }
-    if (json_type_of(value) == JSON_STRING) {
-        return value.len > 2;
-    }
-    json_iter_init(&it, value);
-    return json_iter_next(&it);
+    return !is_list || json_value(inside(value)).len > 0;
 }
 
 enum {
@@ -187,8 +216,7 @@ static void note_delta(const struct str value[DELTA_COUNT], bool is_first,
     ev->has_content = ev->has_other || ev->content.len > 0;
 }
 
-static enum err read_delta(struct reply *r, uint32_t index, struct str delta,
-                           struct reply_event *ev)
+static enum err read_delta(struct reading *rd, uint32_t index, struct str delta)
 {
     static const struct str names[DELTA_COUNT] = {[CONTENT] = STR_INIT("content"),
                                                   [REASONING] = STR_INIT("reasoning"),
@@ -205,9 +233,9 @@ static enum err read_delta(struct reply *r, uint32_t index, struct str delta,
     if (json_type_of(delta) != JSON_OBJECT) {
         return ERR_TYPE;
     }
-    members_pick(delta, names, DELTA_COUNT, value);
-    note_delta(value, index == 0, ev);
-    r->any_tool_calls = r->any_tool_calls || has_substance(value[TOOL_CALLS]);
+    json_pick(&rd->tape, delta, names, DELTA_COUNT, value);
+    note_delta(value, index == 0, rd->ev);
+    rd->reply->any_tool_calls = rd->reply->any_tool_calls || has_substance(value[TOOL_CALLS]);
     return ERR_OK;
 }
 
@@ -228,31 +256,30 @@ static enum err read_index(struct reply *r, struct str value, uint32_t *out)
     return ERR_OK;
 }
 
-static enum err note_finish(struct reply *r, uint32_t index, struct str reason,
-                            struct reply_event *ev)
+static enum err note_finish(struct reading *rd, uint32_t index, struct str reason)
 {
     const uint64_t bit = UINT64_C(1) << (index % 64);
-    uint64_t *set = &r->finished_set[index / 64];
+    uint64_t *set = &rd->reply->finished_set[index / 64];
     switch (judge_finish(reason)) {
     case FINISH_NONE:
         return ERR_OK;
     case FINISH_WRONG:
         return ERR_TYPE;
     case FINISH_FAILED:
-        ev->is_abort = true;
+        rd->ev->is_abort = true;
         return ERR_OK;
     case FINISH_FINE:
         break;
     }
-    ev->has_finish = true;
+    rd->ev->has_finish = true;
     if ((*set & bit) == 0) {
         *set |= bit;
-        r->finished++;
+        rd->reply->finished++;
     }
     return ERR_OK;
 }
 
-static enum err read_choice(struct reply *r, struct str choice, struct reply_event *ev)
+static enum err read_choice(struct reading *rd, struct str choice)
 {
     enum { INDEX, DELTA, FINISH, COUNT };
     static const struct str names[COUNT] = {[INDEX] = STR_INIT("index"),
@@ -263,17 +290,17 @@ static enum err read_choice(struct reply *r, struct str choice, struct reply_eve
     if (json_type_of(choice) != JSON_OBJECT) {
         return ERR_TYPE;
     }
-    members_pick(choice, names, COUNT, value);
-    enum err e = read_index(r, value[INDEX], &index);
+    json_pick(&rd->tape, choice, names, COUNT, value);
+    enum err e = read_index(rd->reply, value[INDEX], &index);
     if (e == ERR_OK) {
-        e = read_delta(r, index, value[DELTA], ev);
+        e = read_delta(rd, index, value[DELTA]);
     }
-    return e == ERR_OK ? note_finish(r, index, value[FINISH], ev) : e;
+    return e == ERR_OK ? note_finish(rd, index, value[FINISH]) : e;
 }
 
-static enum err read_choices(struct reply *r, struct str choices, struct reply_event *ev,
-                             size_t *count)
+static enum err read_choices(struct reading *rd, size_t *count)
 {
+    struct str choices = rd->top[CHOICES];
     struct json_iter it;
     enum err e = ERR_OK;
     *count = 0;
@@ -283,51 +310,45 @@ static enum err read_choices(struct reply *r, struct str choices, struct reply_e
     if (json_type_of(choices) != JSON_ARRAY) {
         return ERR_TYPE;
     }
-    json_iter_init(&it, choices);
+    json_iter_init_on(&it, &rd->tape, choices);
     while (e == ERR_OK && json_iter_next(&it)) {
-        e = read_choice(r, it.value, ev);
+        e = read_choice(rd, it.value);
         ++*count;
     }
     return e;
 }
 
-enum { ERROR, OBJECT, CHOICES, USAGE, TOP_COUNT };
-static const struct str top_names[TOP_COUNT] = {[ERROR] = STR_INIT("error"),
-                                                [OBJECT] = STR_INIT("object"),
-                                                [CHOICES] = STR_INIT("choices"),
-                                                [USAGE] = STR_INIT("usage")};
-
 /* SGLang does not nest its errors: {"object":"error","message":…}. */
-static bool find_error(const struct str top[TOP_COUNT], struct str object, struct arena *a,
-                       struct upstream_error *out)
+static bool find_error(struct reading *rd, struct upstream_error *out)
 {
-    if (is_truthy(top[ERROR])) {
-        read_error_value(top[ERROR], object, a, out);
+    struct arena *scratch = &rd->reply->scratch;
+    if (is_truthy(rd->top[ERROR])) {
+        read_error_value(rd->top[ERROR], rd->object, scratch, out);
         return true;
     }
-    if (is_text(top[OBJECT], STR("error"))) {
-        read_error_members(object, a, out);
+    if (is_text(rd->top[OBJECT], STR("error"))) {
+        read_error_members(rd->object, scratch, out);
         return true;
     }
     return false;
 }
 
-static enum err read_chunk(struct reply *r, const struct str top[TOP_COUNT], struct str payload,
-                           struct reply_event *ev)
+static enum err read_chunk(struct reading *rd, struct str payload)
 {
+    struct reply_event *ev = rd->ev;
     size_t count;
-    ev->has_usage = json_type_of(top[USAGE]) == JSON_OBJECT;
-    if (!ev->has_usage && !member_is_given(top[CHOICES])) {
+    ev->has_usage = json_type_of(rd->top[USAGE]) == JSON_OBJECT;
+    if (!ev->has_usage && !member_is_given(rd->top[CHOICES])) {
         return ERR_TYPE;
     }
-    enum err e = read_choices(r, top[CHOICES], ev, &count);
+    enum err e = read_choices(rd, &count);
     if (e != ERR_OK) {
         return e;
     }
     if (ev->has_usage) {
-        read_usage(r, top[USAGE], ev);
+        read_usage(rd);
     }
-    bool is_unwanted = count == 0 && ev->has_usage && !r->include_usage;
+    bool is_unwanted = count == 0 && ev->has_usage && !rd->reply->include_usage;
     ev->is_verbatim = true;
     if (ev->is_abort || is_unwanted) {
         ev->content = STR_NONE;
@@ -340,56 +361,57 @@ static enum err read_chunk(struct reply *r, const struct str top[TOP_COUNT], str
 
 static enum err read_event(struct reply *r, struct str payload, struct reply_event *ev)
 {
-    struct str top[TOP_COUNT];
+    struct reading rd;
     size_t at;
     if (str_eq(str_trim(payload), STR("[DONE]"))) {
         ev->is_done = true;
         return ERR_OK;
     }
-    enum err e = json_check(payload, &at);
+    rd.reply = r;
+    rd.ev = ev;
+    enum err e = read_top(&rd, payload, &at);
     if (e != ERR_OK) {
         return e;
     }
-    struct str object = json_value(payload);
-    if (json_type_of(object) != JSON_OBJECT) {
+    if (json_type_of(rd.object) != JSON_OBJECT) {
         return ERR_TYPE;
     }
-    members_pick(object, top_names, TOP_COUNT, top);
-    if (find_error(top, object, &r->scratch, &ev->error)) {
+    if (find_error(&rd, &ev->error)) {
         ev->is_error = true;
         return ERR_OK;
     }
-    return read_chunk(r, top, payload, ev);
+    return read_chunk(&rd, payload);
 }
 
-static enum finish judge_whole_choice(struct str choice)
+static enum finish judge_whole_choice(const struct reading *rd, struct str choice)
 {
     enum { MESSAGE, FINISH, COUNT };
     static const struct str names[COUNT] = {
         [MESSAGE] = STR_INIT("message"), [FINISH] = STR_INIT("finish_reason")};
     struct str value[COUNT];
-    members_pick(choice, names, COUNT, value);
+    json_pick(&rd->tape, choice, names, COUNT, value);
     enum finish finish = judge_finish(value[FINISH]);
     bool is_whole = json_type_of(value[MESSAGE]) == JSON_OBJECT && finish != FINISH_NONE;
     return is_whole || finish == FINISH_FAILED ? finish : FINISH_WRONG;
 }
 
 /* Fewer choices than were asked for are not the whole answer. */
-static enum whole_kind judge_whole(const struct reply *r, struct str choices)
+static enum whole_kind judge_whole(const struct reading *rd)
 {
+    struct str choices = rd->top[CHOICES];
     struct json_iter it;
     uint32_t count = 0;
     if (json_type_of(choices) != JSON_ARRAY) {
         return WHOLE_WRONG;
     }
-    json_iter_init(&it, choices);
+    json_iter_init_on(&it, &rd->tape, choices);
     for (; json_iter_next(&it); count++) {
-        enum finish finish = judge_whole_choice(it.value);
+        enum finish finish = judge_whole_choice(rd, it.value);
         if (finish != FINISH_FINE) {
             return finish == FINISH_FAILED ? WHOLE_ABORTED : WHOLE_WRONG;
         }
     }
-    return count >= r->choices ? WHOLE_ANSWER : WHOLE_WRONG;
+    return count >= rd->reply->choices ? WHOLE_ANSWER : WHOLE_WRONG;
 }
 
 /* A body that stops in the middle of an object was meant to be JSON. */
@@ -407,21 +429,20 @@ static enum whole_kind judge_broken(struct str body, size_t at)
 enum whole_kind openai_read_whole(struct reply *r, struct str body,
                                   struct upstream_error *error)
 {
-    struct str top[TOP_COUNT];
+    struct reading rd;
     size_t at = 0;
-    if (json_check(body, &at) != ERR_OK) {
+    rd.reply = r;
+    rd.ev = NULL;
+    if (read_top(&rd, body, &at) != ERR_OK) {
         return judge_broken(body, at);
     }
-    struct str object = json_value(body);
-    members_pick(object, top_names, TOP_COUNT, top);
-    if (find_error(top, object, &r->scratch, error)) {
+    if (find_error(&rd, error)) {
         return WHOLE_ERROR;
     }
-    if (json_type_of(top[USAGE]) == JSON_OBJECT) {
-        struct reply_event unused;
-        read_usage(r, top[USAGE], &unused);
+    if (json_type_of(rd.top[USAGE]) == JSON_OBJECT) {
+        read_usage(&rd);
     }
-    return judge_whole(r, top[CHOICES]);
+    return judge_whole(&rd);
 }
 
 const struct dialect dialect_vllm = {.name = "vllm",

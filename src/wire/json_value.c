@@ -198,8 +198,11 @@ struct str json_quote(struct arena *a, struct str s)
     size_t len = s.len > 0 ? quote_into(s, NULL) : 0;
     char *out = arena_alloc(a, len + 2);
     out[0] = '"';
-    if (len > 0) {
+    /* Whatever is escaped becomes longer. */
+    if (len > s.len) {
         quote_into(s, out + 1);
+    } else if (len > 0) {
+        memcpy(out + 1, s.ptr, len);
     }
     out[len + 1] = '"';
     return str_of(out, len + 2);
@@ -278,10 +281,36 @@ static struct decimal read_decimal(struct str value)
     return d;
 }
 
+/* Most numbers are a few digits, which always fit. */
+static bool read_few_digits(struct str value, uint64_t *out)
+{
+    enum { DIGITS_MAX = 19 };
+    uint64_t number = 0;
+    if (value.len > DIGITS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned digit = (unsigned char)value.ptr[i] - (unsigned)'0';
+        if (digit > 9) {
+            return false;
+        }
+        number = number * 10 + digit;
+    }
+    *out = number;
+    return true;
+}
+
 enum err json_u64(struct str value, uint64_t max, uint64_t *out)
 {
+    uint64_t number;
     if (!is_number(value)) {
         return ERR_TYPE;
+    }
+    if (read_few_digits(value, &number)) {
+        if (number <= max) {
+            *out = number;
+        }
+        return number <= max ? ERR_OK : ERR_RANGE;
     }
     struct decimal d = read_decimal(value);
     if (d.significand == 0 && !d.is_over) {
