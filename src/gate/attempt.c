@@ -14,8 +14,8 @@ enum {
 
 static void begin_reply(struct attempt *a, const struct attempt_conf *conf)
 {
-    reply_init(&a->reply, a->dialect, conf->request, &a->arena, conf->reply_id,
-               clock_wall_ms() / 1000);
+    reply_init(&a->reply, a->dialect, conf->request, &a->arena, conf->reply_id);
+    a->reply.created = clock_wall_ms() / 1000;
     a->reply.include_usage = conf->want_usage;
     buf_init(&a->whole, ATTEMPT_WHOLE_MAX);
     sse_init(&a->sse, ATTEMPT_EVENT_MAX);

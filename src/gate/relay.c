@@ -380,27 +380,32 @@ const struct step *relay_await(struct exchange *x)
     }
 }
 
+/* True when the backend has said all, or too much. */
+static bool has_ended(struct exchange *x)
+{
+    for (;;) {
+        switch (attempt_next(x->attempt)) {
+        case YIELD_EVENT:
+            break;
+        case YIELD_FLUSH:
+            if (turn_is_over(x)) {
+                return false;
+            }
+            break;
+        case YIELD_AGAIN:
+            return false;
+        case YIELD_WHOLE:
+        case YIELD_END:
+        case YIELD_FAILED:
+            return true;
+        }
+    }
+}
+
 const struct step *relay_linger(struct exchange *x)
 {
-    if (exchange_now(x) < x->finish_by_ms) {
-        for (;;) {
-            switch (attempt_next(x->attempt)) {
-            case YIELD_EVENT:
-                continue;
-            case YIELD_FLUSH:
-                if (turn_is_over(x)) {
-                    return NULL;
-                }
-                continue;
-            case YIELD_AGAIN:
-                return NULL;
-            case YIELD_WHOLE:
-            case YIELD_END:
-            case YIELD_FAILED:
-                attempt_close(&x->attempt);
-                return &step_done;
-            }
-        }
+    if (exchange_now(x) < x->finish_by_ms && !has_ended(x)) {
+        return NULL;
     }
     attempt_close(&x->attempt);
     return &step_done;

@@ -17,15 +17,14 @@ const struct dialect *dialect_find(struct str name)
 }
 
 void reply_init(struct reply *r, const struct dialect *d, const struct chat_request *q,
-                struct arena *a, struct str id, uint64_t created)
+                struct arena *a, struct str id)
 {
     CHECK(q->n >= 1 && q->n <= CHAT_CHOICES_MAX);
     *r = (struct reply){.dialect = d,
                         .arena = a,
                         .choices = q->n,
                         .include_usage = q->include_usage,
-                        .id = arena_dup(a, id),
-                        .created = created};
+                        .id = arena_dup(a, id)};
     arena_init(&r->scratch);
 }
 

@@ -117,9 +117,10 @@ struct dialect {
 /* By name: "vllm", "llamacpp", "openai", "ollama"; NULL for others. */
 const struct dialect *dialect_find(struct str name);
 
-/* `id` and `created` are used by dialects that must make them; copied into the arena. */
+/* `id` is used by dialects that must make one (copied into the arena); so is `created`, which
+ * the caller sets afterwards. */
 void reply_init(struct reply *r, const struct dialect *d, const struct chat_request *q,
-                struct arena *a, struct str id, uint64_t created);
+                struct arena *a, struct str id);
 void reply_fini(struct reply *r);
 
 NODISCARD enum err reply_read_event(struct reply *r, struct str payload,

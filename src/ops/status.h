@@ -33,7 +33,8 @@ struct status_source {
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
 
 /*
- * {"model","asked","next":["gpu1"],"backends":[{"tier","name","model","verdict","why","until_s"}]}:
+ * {"asked","model","next":["gpu1"],
+ *  "backends":[{"tier","name","model","verdict","why","until_s"}]}:
  * which backend the next request would get (any of `next`) and why each other one would not.
  * `until_s` is null where no end is known. Empty str when no model has that name.
  */

@@ -436,7 +436,8 @@ static void reads_a_whole_answer_through_the_front_door(void **state)
     struct reply r;
     (void)state;
     arena_init(&arena);
-    reply_init(&r, dialect_find(STR("ollama")), &q, &arena, STR("chatcmpl-77"), 1700000000);
+    reply_init(&r, dialect_find(STR("ollama")), &q, &arena, STR("chatcmpl-77"));
+    r.created = 1700000000;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         assert_false(ev.is_done || ev.all_finished);
         assert_int_equal(reply_read_event(&r, quotes(&arena, lines[i]), &ev), ERR_OK);

@@ -26,7 +26,8 @@ static void begin_reply(const char *members)
 {
     struct chat_request q = ask(members);
     reply_fini(&reply);
-    reply_init(&reply, &dialect_vllm, &q, &arena, STR("id"), 5);
+    reply_init(&reply, &dialect_vllm, &q, &arena, STR("id"));
+    reply.created = 5;
 }
 
 static int begin(void **state)

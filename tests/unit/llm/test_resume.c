@@ -98,7 +98,8 @@ static void give(const char *delta)
     struct reply_event ev;
     struct str payload =
         arena_printf(&arena, "{'id':'c','choices':[{'index':0,'delta':%s}]}", delta);
-    reply_init(&reply, &dialect_vllm, &q, &arena, STR("x"), 1);
+    reply_init(&reply, &dialect_vllm, &q, &arena, STR("x"));
+    reply.created = 1;
     assert_int_equal(reply_read_event(&reply, quotes(&arena, payload.ptr), &ev), ERR_OK);
     transcript_add(&transcript, &ev);
     reply_fini(&reply);

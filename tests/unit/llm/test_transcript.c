@@ -19,7 +19,8 @@ static void begin_reply(const struct dialect *d)
 {
     struct chat_request q = {.n = 1, .include_usage = true};
     reply_fini(&reply);
-    reply_init(&reply, d, &q, &arena, STR("made-1"), 7);
+    reply_init(&reply, d, &q, &arena, STR("made-1"));
+    reply.created = 7;
 }
 
 static int begin(void **state)
