@@ -51,13 +51,9 @@ int cmd_check(int argc, char **argv)
 {
     struct check_options o = {.config = NULL};
     int first = 0;
-    switch (options_read(&CHECK_COMMAND, argc, argv, &o, &first)) {
-    case OPTIONS_DONE:
-        return CMD_FINE;
-    case OPTIONS_BAD:
-        return CMD_USAGE;
-    case OPTIONS_RUN:
-        break;
+    int code = options_read(&CHECK_COMMAND, argc, argv, &o, &first);
+    if (code != OPTIONS_GO_ON) {
+        return code;
     }
     return check(options_config(o.config));
 }

@@ -251,13 +251,9 @@ static int play(void)
 int cmd_demo(int argc, char **argv)
 {
     int first = 0;
-    switch (options_read(&DEMO_COMMAND, argc, argv, NULL, &first)) {
-    case OPTIONS_DONE:
-        return CMD_FINE;
-    case OPTIONS_BAD:
-        return CMD_USAGE;
-    case OPTIONS_RUN:
-        break;
+    int code = options_read(&DEMO_COMMAND, argc, argv, NULL, &first);
+    if (code != OPTIONS_GO_ON) {
+        return code;
     }
     return play();
 }

@@ -123,13 +123,9 @@ int cmd_explain(int argc, char **argv)
     struct explain_options o = {.json = false};
     int first = 0;
     operands_last(&EXPLAIN_COMMAND, argc, argv);
-    switch (options_read(&EXPLAIN_COMMAND, argc, argv, &o, &first)) {
-    case OPTIONS_DONE:
-        return CMD_FINE;
-    case OPTIONS_BAD:
-        return CMD_USAGE;
-    case OPTIONS_RUN:
-        break;
+    int code = options_read(&EXPLAIN_COMMAND, argc, argv, &o, &first);
+    if (code != OPTIONS_GO_ON) {
+        return code;
     }
     return explain(argv[first], &o);
 }

@@ -65,11 +65,11 @@ void options_list(const struct command *const *commands, size_t count, FILE *out
     }
 }
 
-static enum options_next refuse(const struct command *c, const char *why, const char *what)
+static int refuse(const struct command *c, const char *why, const char *what)
 {
     (void)fprintf(stderr, "fallthrough %s: %s '%s'; see fallthrough %s --help\n", c->name, why,
                   what, c->name);
-    return OPTIONS_BAD;
+    return CMD_USAGE;
 }
 
 /* True when `word` is --name or --name=value of this row; *value is what follows "=", or NULL.
@@ -107,15 +107,14 @@ static const struct option_row *find_row(const struct option_row *rows, size_t c
 }
 
 /* Reads one of the command's own options at r->at. */
-static enum options_next read_own(struct reader *r, const struct option_row *row,
-                                  const char *value)
+static int read_own(struct reader *r, const struct option_row *row, const char *value)
 {
     char *field = (char *)r->into + row->offset;
     const char *word = r->argv[r->at];
     if (!row->value) {
         bool yes = true;
         memcpy(field, &yes, sizeof(yes));
-        return value ? refuse(r->command, "no value belongs to", word) : OPTIONS_RUN;
+        return value ? refuse(r->command, "no value belongs to", word) : OPTIONS_GO_ON;
     }
     if (!value && r->at + 1 < r->argc) {
         r->at++;
@@ -125,10 +124,10 @@ static enum options_next read_own(struct reader *r, const struct option_row *row
         return refuse(r->command, "a value is missing after", word);
     }
     memcpy(field, &value, sizeof(value));
-    return OPTIONS_RUN;
+    return OPTIONS_GO_ON;
 }
 
-static enum options_next read_option(struct reader *r)
+static int read_option(struct reader *r)
 {
     const char *value = NULL;
     const char *word = r->argv[r->at];
@@ -146,10 +145,10 @@ static enum options_next read_option(struct reader *r)
     } else {
         (void)puts("fallthrough " FALLTHROUGH_VERSION);
     }
-    return OPTIONS_DONE;
+    return CMD_FINE;
 }
 
-static enum options_next check_operands(const struct reader *r)
+static int check_operands(const struct reader *r)
 {
     const struct command *c = r->command;
     int count = r->argc - r->at;
@@ -159,11 +158,10 @@ static enum options_next check_operands(const struct reader *r)
     if (c->operands_max >= 0 && count > c->operands_max) {
         return refuse(c, "unexpected operand", r->argv[r->at + c->operands_max]);
     }
-    return OPTIONS_RUN;
+    return OPTIONS_GO_ON;
 }
 
-enum options_next options_read(const struct command *c, int argc, char **argv, void *into,
-                               int *first)
+int options_read(const struct command *c, int argc, char **argv, void *into, int *first)
 {
     struct reader r = {.command = c, .argc = argc, .argv = argv, .at = 1, .into = into};
     while (r.at < argc && argv[r.at][0] == '-' && argv[r.at][1] != '\0') {
@@ -171,8 +169,8 @@ enum options_next options_read(const struct command *c, int argc, char **argv, v
             r.at++;
             break;
         }
-        enum options_next next = read_option(&r);
-        if (next != OPTIONS_RUN) {
+        int next = read_option(&r);
+        if (next != OPTIONS_GO_ON) {
             return next;
         }
         r.at++;

@@ -55,19 +55,16 @@ struct command {
                char **argv); /* argv[0] is the command's name; returns the exit code */
 };
 
-enum options_next {
-    OPTIONS_RUN,  /* go on */
-    OPTIONS_DONE, /* --help or --version was printed: CMD_FINE */
-    OPTIONS_BAD   /* what is wrong was printed: CMD_USAGE */
-};
+/* What options_read answers when the command is to go on; anything else is its exit code. */
+enum { OPTIONS_GO_ON = -1 };
 
 /*
- * Reads argv[1] onwards into `into`, whose fields keep their defaults where no option is given.
- * Options end at the first operand or after "--"; *first is the index of the first operand
- * (argc: none).
+ * OPTIONS_GO_ON; or CMD_FINE when --help or --version was printed, CMD_USAGE when what is wrong
+ * was. Reads argv[1] onwards into `into`, whose fields keep their defaults where no option is
+ * given. Options end at the first operand or after "--"; *first is the index of the first
+ * operand (argc: none).
  */
-enum options_next options_read(const struct command *c, int argc, char **argv, void *into,
-                               int *first);
+int options_read(const struct command *c, int argc, char **argv, void *into, int *first);
 
 void options_help(const struct command *c, FILE *out);
 

@@ -328,13 +328,9 @@ int cmd_serve(int argc, char **argv)
 {
     struct serve_options o = {.config = NULL, .log_format = NULL};
     int first = 0;
-    switch (options_read(&SERVE_COMMAND, argc, argv, &o, &first)) {
-    case OPTIONS_DONE:
-        return CMD_FINE;
-    case OPTIONS_BAD:
-        return CMD_USAGE;
-    case OPTIONS_RUN:
-        break;
+    int code = options_read(&SERVE_COMMAND, argc, argv, &o, &first);
+    if (code != OPTIONS_GO_ON) {
+        return code;
     }
     struct settings *settings = load(options_config(o.config));
     if (!settings) {
@@ -352,7 +348,7 @@ int cmd_serve(int argc, char **argv)
     }
     protect_process();
     bound_connections(settings);
-    int code = serve(settings);
+    code = serve(settings);
     settings_free(&settings);
     return code;
 }

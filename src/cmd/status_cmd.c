@@ -48,13 +48,9 @@ int cmd_status(int argc, char **argv)
 {
     struct status_options o = {.json = false};
     int first = 0;
-    switch (options_read(&STATUS_COMMAND, argc, argv, &o, &first)) {
-    case OPTIONS_DONE:
-        return CMD_FINE;
-    case OPTIONS_BAD:
-        return CMD_USAGE;
-    case OPTIONS_RUN:
-        break;
+    int code = options_read(&STATUS_COMMAND, argc, argv, &o, &first);
+    if (code != OPTIONS_GO_ON) {
+        return code;
     }
     return show(&o);
 }

@@ -291,13 +291,9 @@ int cmd_wait_healthy(int argc, char **argv)
     struct wait_options o = {.timeout = "10m"};
     int first = 0;
     operands_last(&WAIT_HEALTHY_COMMAND, argc, argv);
-    switch (options_read(&WAIT_HEALTHY_COMMAND, argc, argv, &o, &first)) {
-    case OPTIONS_DONE:
-        return CMD_FINE;
-    case OPTIONS_BAD:
-        return CMD_USAGE;
-    case OPTIONS_RUN:
-        break;
+    int code = options_read(&WAIT_HEALTHY_COMMAND, argc, argv, &o, &first);
+    if (code != OPTIONS_GO_ON) {
+        return code;
     }
     return start(argv[first], &o);
 }

@@ -199,11 +199,7 @@ void answer_whole(struct exchange *x, struct str body)
     struct rope rope;
     struct annotation an = annotation_of(x);
     rope_init(&rope);
-    if (an.backend.len > 0) {
-        annotate(body, &an, &x->attempt->arena, &rope);
-    } else {
-        rope_add(&rope, body);
-    }
+    annotate(body, &an, &x->attempt->arena, &rope);
     struct http_conn *client = x->client;
     let_client_go(x);
     http_reply_begin(client, &(struct http_reply){.status = 200,
@@ -220,14 +216,9 @@ struct str answer_annotated_event(struct exchange *x, struct str chunk)
     struct rope rope;
     rope_init(&rope);
     rope_add(&rope, event_start);
-    if (an.backend.len > 0) {
-        annotate(chunk, &an, a, &rope);
-    } else {
-        rope_add(&rope, chunk);
-    }
+    annotate(chunk, &an, a, &rope);
     rope_add(&rope, event_end);
-    struct str text = rope_join(&rope, a);
-    return rope.count == 1 ? arena_dup(a, text) : text;
+    return rope_join(&rope, a);
 }
 
 void answer_finish(struct exchange *x, const char *reason)
@@ -235,11 +226,6 @@ void answer_finish(struct exchange *x, const char *reason)
     struct str parts[] = {event_start, transcript_finish(&x->transcript, reason, &x->arena),
                           event_end};
     answer_stream(x, parts, sizeof(parts) / sizeof(parts[0]), true);
-}
-
-static struct str error_body(struct exchange *x)
-{
-    return client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
 }
 
 /* The stream has begun: the last event says why it ends, and the missing [DONE] and chunk end
@@ -255,7 +241,7 @@ static void answer_error_event(struct exchange *x, struct str body)
 
 void answer_error(struct exchange *x)
 {
-    struct str body = error_body(x);
+    struct str body = client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
     if (x->head_sent) {
         answer_error_event(x, body);
         return;

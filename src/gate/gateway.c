@@ -13,6 +13,20 @@ const struct dialect *gateway_dialect(const struct backend *b)
     return dialect_find(str_from(backend_type_name(b->type)));
 }
 
+enum err gateway_put_credentials(const struct backend *b, struct buf *head)
+{
+    enum err e = ERR_OK;
+    if (b->api_key.len > 0) {
+        e = buf_printf(head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
+    }
+    for (size_t i = 0; i < b->header_count; i++) {
+        e = e ? e
+              : buf_printf(head, "%.*s: %.*s\r\n", STR_FMT(b->headers[i].name),
+                           STR_FMT(b->headers[i].value));
+    }
+    return e;
+}
+
 static void make_request_head(struct gateway *g, const struct backend *b)
 {
     struct buf head;
@@ -22,14 +36,7 @@ static void make_request_head(struct gateway *g, const struct backend *b)
     e = e ? e : buf_append(&head, STR("User-Agent: fallthrough/" FALLTHROUGH_VERSION "\r\n"));
     e = e ? e : http_put_header(&head, "Content-Type", STR("application/json"));
     e = e ? e : http_put_header(&head, "Accept", STR("application/json, text/event-stream"));
-    if (b->api_key.len > 0) {
-        e = e ? e : buf_printf(&head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
-    }
-    for (size_t i = 0; i < b->header_count; i++) {
-        e = e ? e
-              : buf_printf(&head, "%.*s: %.*s\r\n", STR_FMT(b->headers[i].name),
-                           STR_FMT(b->headers[i].value));
-    }
+    e = e ? e : gateway_put_credentials(b, &head);
     e = e ? e : buf_append(&head, STR("Content-Length: "));
     CHECK(e == ERR_OK); /* settings bound every part */
     g->request_head[b->index] = arena_dup(&g->arena, buf_str(&head));

@@ -47,6 +47,10 @@ void gateway_free(struct gateway **g);
 /* How a backend of this type is spoken to; never NULL. */
 const struct dialect *gateway_dialect(const struct backend *b);
 
+/* Appends the header lines that every request to this backend carries: its key and its
+ * configured headers. ERR_TOO_LARGE over the buffer's maximum. */
+NODISCARD enum err gateway_put_credentials(const struct backend *b, struct buf *head);
+
 /* Logs a change of state and wakes the prober where the change asks for it. Any thread. */
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change);

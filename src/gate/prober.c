@@ -43,14 +43,7 @@ static struct str make_request(struct prober *p, const struct backend *b)
         " probe\r\nAccept: application/json\r\n"
         "Connection: close\r\n",
         STR_FMT(b->path), gateway_dialect(b)->probe_path, STR_FMT(b->host_header));
-    if (b->api_key.len > 0) {
-        e = e ? e : buf_printf(&head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
-    }
-    for (size_t i = 0; i < b->header_count; i++) {
-        e = e ? e
-              : buf_printf(&head, "%.*s: %.*s\r\n", STR_FMT(b->headers[i].name),
-                           STR_FMT(b->headers[i].value));
-    }
+    e = e ? e : gateway_put_credentials(b, &head);
     e = e ? e : buf_append(&head, STR("\r\n"));
     CHECK(e == ERR_OK); /* settings bound every part */
     struct str request = arena_dup(&p->arena, buf_str(&head));

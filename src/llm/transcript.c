@@ -54,7 +54,7 @@ static void keep_names(struct transcript *t, struct str chunk)
                                             [FINGERPRINT] = STR_INIT("system_fingerprint")};
     struct str value[COUNT];
     size_t size = 0;
-    members_pick(json_value(chunk), names, COUNT, value);
+    json_pick(NULL, json_value(chunk), names, COUNT, value);
     for (size_t i = 0; i < COUNT; i++) {
         size += size_of(value[i]);
     }
