@@ -102,19 +102,20 @@ static void put_line(struct lines *l, const char *name, struct str value)
 }
 
 /* Lines that tell which backend answers. */
-static void put_marks(const struct exchange *x, struct lines *l, char digits[STR_NUMBER_MAX])
+static void put_marks(const struct exchange *x, bool is_error, struct lines *l,
+                      char digits[STR_NUMBER_MAX])
 {
-    const struct attempt *a = x->attempt;
+    const struct answerer *by = &x->by;
     if (x->trail.len > 0) {
         put_line(l, "x-fallthrough-attempts", x->trail);
     }
-    if (!a) {
+    if (is_error) {
         return;
     }
-    put_line(l, "x-fallthrough-backend", a->backend->name);
-    put_line(l, "x-fallthrough-tier", str_number(a->pick.tier + 1, digits));
-    if (a->plan.is_degraded) {
-        put_line(l, "x-fallthrough-degraded", str_from(degrade_words(&a->plan)));
+    put_line(l, "x-fallthrough-backend", by->backend->name);
+    put_line(l, "x-fallthrough-tier", str_number(by->tier + 1, digits));
+    if (by->plan.is_degraded) {
+        put_line(l, "x-fallthrough-degraded", str_from(degrade_words(&by->plan)));
     }
 }
 
@@ -128,7 +129,7 @@ static struct str make_lines(struct exchange *x, const struct client_error *e)
     /* A head that goes out before the first content cannot know who will answer. */
     bool is_known = e || !x->request.stream || x->is_committed;
     if (x->worker->gateway->settings->annotate != ANNOTATE_OFF && is_known) {
-        put_marks(x, &l, tier);
+        put_marks(x, e != NULL, &l, tier);
     }
     if (e && e->retry_after_s > 0) {
         put_line(&l, "Retry-After", str_number(e->retry_after_s, seconds));
@@ -142,15 +143,15 @@ static struct str make_lines(struct exchange *x, const struct client_error *e)
 
 static struct annotation annotation_of(const struct exchange *x)
 {
-    const struct attempt *a = x->attempt;
+    const struct answerer *by = &x->by;
     if (x->worker->gateway->settings->annotate != ANNOTATE_BODY) {
         return (struct annotation){.degraded = false};
     }
-    return (struct annotation){.backend = a->backend->name,
-                               .degraded = a->plan.is_degraded,
+    return (struct annotation){.backend = by->backend->name,
+                               .degraded = by->plan.is_degraded,
                                .resumed = x->resumes > 0,
-                               .notice =
-                                   a->plan.is_degraded ? a->backend->degrade.notice : STR_NONE};
+                               .notice = by->plan.is_degraded ? by->backend->degrade.notice
+                                                              : STR_NONE};
 }
 
 static void let_client_go(struct exchange *x)
@@ -199,7 +200,7 @@ void answer_whole(struct exchange *x, struct str body)
     struct rope rope;
     struct annotation an = annotation_of(x);
     rope_init(&rope);
-    annotate(body, &an, &x->attempt->arena, &rope);
+    annotate(body, &an, &x->arena, &rope);
     struct http_conn *client = x->client;
     let_client_go(x);
     http_reply_begin(client, &(struct http_reply){.status = 200,
@@ -211,7 +212,7 @@ void answer_whole(struct exchange *x, struct str body)
 
 struct str answer_annotated_event(struct exchange *x, struct str chunk)
 {
-    struct arena *a = &x->attempt->arena;
+    struct arena *a = &x->arena;
     struct annotation an = annotation_of(x);
     struct rope rope;
     rope_init(&rope);
@@ -221,11 +222,10 @@ struct str answer_annotated_event(struct exchange *x, struct str chunk)
     return rope_join(&rope, a);
 }
 
-void answer_finish(struct exchange *x, const char *reason)
+void answer_finish(struct exchange *x, struct str chunk)
 {
-    struct str parts[] = {event_start, transcript_finish(&x->transcript, reason, &x->arena),
-                          event_end};
-    answer_stream(x, parts, sizeof(parts) / sizeof(parts[0]), true);
+    struct str event = answer_annotated_event(x, chunk);
+    answer_stream(x, &event, 1, true);
 }
 
 /* The stream has begun: the last event says why it ends, and the missing [DONE] and chunk end

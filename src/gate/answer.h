@@ -34,14 +34,14 @@ void answer_stream(struct exchange *x, const struct str *parts, size_t count, bo
 /* A comment on a long wait; sends the head first if it has not gone out. */
 void answer_keep_alive(struct exchange *x);
 
-/* One whole JSON answer of the current attempt, annotated; lets the client go. */
+/* One whole JSON answer, annotated; lets the client go. */
 void answer_whole(struct exchange *x, struct str body);
 
-/* A finish chunk with the gateway's marks, as "data: …\n\n"; lives as long as the attempt. */
+/* A finish chunk with the gateway's marks, as "data: …\n\n"; lives as long as the exchange. */
 struct str answer_annotated_event(struct exchange *x, struct str chunk);
 
-/* Ends a stream that needs no backend any more: a finish chunk with this reason and [DONE]. */
-void answer_finish(struct exchange *x, const char *reason);
+/* Ends a stream that needs no backend any more: this finish chunk, annotated, and [DONE]. */
+void answer_finish(struct exchange *x, struct str chunk);
 
 /* x->error instead of an answer: a response when no head has
  * gone out, else an error event and a visible cut. Lets the client go. */

@@ -7,6 +7,7 @@
 
 enum {
     RESPONSE_HEAD_MAX = 65536,
+    HELD_MAX = 65536,
     TOKENS_TOLD_EVERY = 32,
     RETRY_AFTER_MAX_S = 3600,
     ERROR_BODY_MS = 250
@@ -20,6 +21,7 @@ static void begin_reply(struct attempt *a, const struct attempt_conf *conf)
     buf_init(&a->whole, ATTEMPT_WHOLE_MAX);
     sse_init(&a->sse, ATTEMPT_EVENT_MAX);
     buf_init(&a->line, 2 * ATTEMPT_EVENT_MAX);
+    buf_init(&a->held, HELD_MAX);
     ndjson_init(&a->ndjson, ATTEMPT_EVENT_MAX);
 }
 
@@ -117,6 +119,7 @@ void attempt_close(struct attempt **a)
     buf_fini(&gone->whole);
     sse_fini(&gone->sse);
     buf_fini(&gone->line);
+    buf_fini(&gone->held);
     ndjson_fini(&gone->ndjson);
     arena_fini(&gone->arena);
     free(gone);

@@ -61,8 +61,11 @@ struct attempt {
     int status;
     enum failure failure;
     uint32_t retry_after_ms;
-    uint64_t error_due_ms;       /* how long the text of an error is waited for */
-    bool finished;               /* every choice has its finish_reason */
+    uint64_t error_due_ms; /* how long the text of an error is waited for */
+    bool finished;         /* every choice has its finish_reason */
+    uint64_t share_due_ms; /* the exchange's: how long the first content may be waited for */
+    bool may_be_silent;    /* as long as that: nothing is streamed, and nobody asked it to be */
+    struct buf held;       /* events before the first content, in client form */
     struct upstream_error error; /* of client errors and error objects */
 
     /* private: */

@@ -10,8 +10,8 @@
 
 enum {
     TRANSCRIPT_MAX = 4 << 20,
-    HELD_MAX = 65536,
     MOVES_MAX = 10000,
+    READS_PER_TURN = 16,
     SHORT_ANSWER_TOKENS = 64
 };
 
@@ -46,7 +46,6 @@ static void end_exchange(struct exchange *x)
     struct loop *loop = x->worker->loop;
     attempt_close(&x->attempt);
     assembly_free(&x->assembly);
-    buf_fini(&x->held);
     transcript_fini(&x->transcript);
     task_cancel(loop, &x->task);
     timer_drop(loop, &x->timer);
@@ -155,6 +154,26 @@ void exchange_end_all(struct worker *w)
 
 /* --- patience --- */
 
+bool exchange_turn_is_over(struct exchange *x)
+{
+    x->reads++;
+    if (x->reads < READS_PER_TURN) {
+        return false;
+    }
+    attempt_keep(x->attempt);
+    exchange_wake(x, WAKE_UPSTREAM);
+    return true;
+}
+
+void exchange_keep_client(struct exchange *x)
+{
+    uint32_t keep_alive_ms = x->worker->gateway->settings->keep_alive_ms;
+    if (x->request.stream && keep_alive_ms > 0 &&
+        exchange_now(x) >= x->sent_ms + keep_alive_ms) {
+        answer_keep_alive(x);
+    }
+}
+
 static bool waits_for_whole(const struct attempt *a)
 {
     return !a->streams && a->first_content_ms == 0;
@@ -178,11 +197,11 @@ uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
         from_ms + budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
                                         x->request.prompt_bytes);
     if (waits_for_whole(a)) { /* its first token and its last come together */
-        due_ms = x->long_plain ? x->share_due_ms : due_ms + d->stall_ms;
+        due_ms = a->may_be_silent ? a->share_due_ms : due_ms + d->stall_ms;
     }
     *as = attempt_is_sent(a) ? FAILURE_first_token_timeout : FAILURE_send_timeout;
-    if (x->share_due_ms < due_ms) {
-        due_ms = x->share_due_ms;
+    if (a->share_due_ms < due_ms) {
+        due_ms = a->share_due_ms;
         *as = FAILURE_total_timeout;
     }
     return due_ms;
@@ -267,20 +286,33 @@ static const struct step *pass_over(struct exchange *x, const struct backend *b,
     return &step_pick;
 }
 
+/* All the tokens that were asked for are there; only the end was lost. */
+static bool is_spent(const struct exchange *x)
+{
+    return resume_left(&x->request,
+                       &(struct chat_edit){.spent = transcript_spent(&x->transcript)}) == 0;
+}
+
+static const struct step *end_by_length(struct exchange *x)
+{
+    enum failure f = exchange_end_by_length(x);
+    CHECK(f == FAILURE_ok); /* a chunk of our own making */
+    return &step_done;
+}
+
 static const struct step *open_attempt(struct exchange *x, const struct pick *p, uint32_t tries)
 {
-    enum resume_way way = RESUME_RESTART;
-    if (x->is_committed) {
-        way = exchange_resume_way(x, p->member->backend);
-        if (way == RESUME_NEVER) {
-            return pass_over(x, p->member->backend, FAILURE_seam_mismatch);
-        }
-        if (way == RESUME_CONTINUE &&
-            resume_left(&x->request,
-                        &(struct chat_edit){.spent = transcript_spent(&x->transcript)}) == 0) {
-            answer_finish(x, "length");
-            return &step_done;
-        }
+    enum resume_way way =
+        x->has_begun ? exchange_resume_way(x, p->member->backend) : RESUME_RESTART;
+    if (x->has_begun && !x->is_committed && way != RESUME_CONTINUE) {
+        exchange_forget_answer(x); /* nobody has seen it: anew is better than compared */
+        way = RESUME_RESTART;
+    }
+    if (way == RESUME_NEVER) {
+        return pass_over(x, p->member->backend, FAILURE_seam_mismatch);
+    }
+    if (way == RESUME_CONTINUE && is_spent(x)) {
+        return end_by_length(x);
     }
     uint64_t now_ms = exchange_now(x);
     uint64_t left_ms = x->due_ms > now_ms ? x->due_ms - now_ms : 1;
@@ -296,7 +328,7 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
                                .tries = tries,
                                .reply_id = x->reply_id,
                                .connect_due_ms = now_ms + b->deadlines.connect_ms,
-                               .transcript = x->is_committed ? &x->transcript : NULL,
+                               .transcript = x->has_begun ? &x->transcript : NULL,
                                .way = way,
                                .bad_arena = &x->arena,
                                .notify = on_upstream,
@@ -308,8 +340,8 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
         return pass_over(x, b, FAILURE_unmappable);
     }
     x->attempts++;
-    x->long_plain = x->worker->gateway->settings->upstream == UPSTREAM_NEVER;
-    x->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
+    x->attempt->may_be_silent = x->worker->gateway->settings->upstream == UPSTREAM_NEVER;
+    x->attempt->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
     return x->is_committed ? &step_relay : &step_await;
 }
 
@@ -351,9 +383,9 @@ static const struct step *fail_run(struct exchange *x)
 
 const struct step step_pick = {"pick", pick_run};
 const struct step step_backoff = {"backoff", backoff_run};
-const struct step step_await = {"await", relay_await};
+const struct step step_await = {"await", await_run};
 const struct step step_relay = {"relay", relay_run};
-const struct step step_linger = {"linger", relay_linger};
+const struct step step_linger = {"linger", linger_run};
 const struct step step_fail = {"fail", fail_run};
 const struct step step_done = {"done", NULL};
 
@@ -376,7 +408,6 @@ static struct exchange *make_exchange(struct worker *w, struct http_conn *client
     x->serial = w->gateway->exchange_serial++;
     x->started_ms = loop_now_ms(w->loop);
     x->sent_ms = x->started_ms;
-    buf_init(&x->held, HELD_MAX);
     arena_init(&x->arena);
     transcript_init(&x->transcript, TRANSCRIPT_MAX);
     list_push_back(&w->exchanges, &x->node);
@@ -448,8 +479,8 @@ void exchange_start(struct worker *w, struct http_conn *client)
         return;
     }
     x->due_ms = x->started_ms + total_ms(x->model);
-    x->keeps_transcript = x->request.stream && x->request.n == 1 &&
-                          w->gateway->settings->resume != RESUME_POLICY_OFF;
+    x->keeps_transcript =
+        x->request.n == 1 && w->gateway->settings->resume != RESUME_POLICY_OFF;
     http_conn_attach(client, on_client, x);
     exchange_wake(x, WAKE_START);
 }

@@ -27,7 +27,9 @@
  *           backoff ◀┘ (same backend)                 └──▶ fail
  *
  * After commit a failure leads to pick again, for a backend that can go on from the transcript;
- * what it says passes through a seam (llm/seam.h) and is relayed as if nothing had happened.
+ * what it says passes through a seam (llm/seam.h) and is relayed as if nothing had happened. An
+ * answer that is collected for a client which waits for one JSON body goes on in the same way;
+ * as nobody has seen it yet, it may also begin anew.
  *
  * Callbacks only set wake bits and ready the exchange; exchange_run, once a turn, moves it.
  * Steps return the next step; exchange_run is the only place that changes `step`. Belongs to
@@ -51,6 +53,13 @@ struct step {
     const struct step *(*run)(struct exchange *x); /* the next step; NULL: wait here */
 };
 
+/* Outlives the attempt, for what is said of it. */
+struct answerer {
+    const struct backend *backend; /* NULL: nobody yet */
+    uint32_t tier;                 /* 0 … */
+    struct degrade_plan plan;
+};
+
 struct exchange {
     struct worker *worker; /* borrowed */
     struct http_conn
@@ -68,8 +77,6 @@ struct exchange {
     struct tried tried;
     struct attempt *attempt; /* the current one, or NULL */
     uint32_t attempts;
-    uint64_t share_due_ms; /* how long the current attempt may wait for its first content */
-    bool long_plain;       /* it may be silent that long: nothing is streamed */
     const struct backend *retry; /* the same backend again, after the back-off */
     struct pick retry_pick;
     uint32_t retry_tries; /* tries so far at that backend */
@@ -85,16 +92,17 @@ struct exchange {
     struct str trail; /* "gpu1:reset,gpu2:ok" */
 
     bool head_sent; /* the status line has gone out (perhaps only for a keep-alive comment) */
-    struct transcript transcript; /* of streams that may have to go on elsewhere */
+    bool has_begun; /* there is content: given to the client, or collected for it */
+    bool is_committed;            /* content has gone out */
+    struct answerer by;           /* who gave the content that came last */
+    struct transcript transcript; /* of answers that may have to go on elsewhere */
     bool keeps_transcript;
-    bool is_resuming;    /* broken after commit, and nothing new has come yet */
+    bool is_resuming;    /* broken after its beginning, and nothing new has come yet */
     bool from_the_start; /* the next attempt shall repeat the answer, not continue it */
     uint32_t resumes;
     uint64_t broken_at_ms;
-    bool is_committed;         /* content has gone out */
     unsigned reads;            /* pieces read from the backend in this turn */
     uint64_t sent_ms;          /* when something was last sent to the client */
-    struct buf held;           /* events before the first content, in client form */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
     uint64_t finish_by_ms;     /* all is said: how long the backend's own end is awaited */

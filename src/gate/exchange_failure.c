@@ -70,29 +70,80 @@ static void pass_client_error(struct exchange *x)
         .param = arena_dup(arena, a->error.param)};
 }
 
+/* The transcript may serve to go on with, as far as this failure goes. */
+static bool may_go_on(const struct exchange *x, enum failure f)
+{
+    return x->keeps_transcript && !x->transcript.is_lost && f != FAILURE_total_timeout;
+}
+
+/* A backend that refuses to continue, or says something that does not fit, is asked once more,
+ * from the beginning. */
+static bool wants_restart(const struct exchange *x, enum failure f)
+{
+    const struct attempt *a = x->attempt;
+    bool refused = f == FAILURE_client_error || f == FAILURE_seam_mismatch;
+    return refused && a->has_seam && a->seam.mode == SEAM_CONTINUE && x->is_resuming;
+}
+
+/* The answer breaks off; perhaps not for the first time. */
+static void note_break(struct exchange *x)
+{
+    if (!x->is_resuming) {
+        x->broken_at_ms = exchange_now(x);
+    }
+    x->is_resuming = true;
+}
+
+/* Drops the attempt, remembers where it was. */
+static void drop_attempt(struct exchange *x)
+{
+    x->finish_by_ms = 0;
+    x->retry_pick = x->attempt->pick;
+    x->retry_tries = x->attempt->tries;
+    attempt_close(&x->attempt);
+}
+
+static const struct step *same_backend_again(struct exchange *x)
+{
+    x->retry = x->retry_pick.member->backend;
+    return &step_pick;
+}
+
+/* What was collected is kept where the next backend may go on from it. */
+static void keep_or_forget(struct exchange *x, enum failure f)
+{
+    if (x->has_begun && may_go_on(x, f)) {
+        note_break(x);
+    } else {
+        exchange_forget_answer(x);
+    }
+}
+
 const struct step *exchange_next_after(struct exchange *x, enum failure f)
 {
     struct attempt *a = x->attempt;
+    if (wants_restart(x, f)) {
+        note_failure(x, f, "same backend, from the beginning");
+        exchange_forget_answer(x);
+        drop_attempt(x);
+        return same_backend_again(x);
+    }
     uint32_t wait_ms = 0;
     enum retry_step step =
         verdict_next(f, &a->backend->retry, a->tries, a->retry_after_ms, &wait_ms);
-    if (step == RETRY_SAME && exchange_now(x) + wait_ms >= x->share_due_ms) {
+    if (step == RETRY_SAME && exchange_now(x) + wait_ms >= a->share_due_ms) {
         step = RETRY_NEXT; /* waiting here would use up the time that is kept for others */
     }
     note_broken(x, f);
     note_failure(x, f, retry_words[step]);
-    x->finish_by_ms = 0;
-    x->retry_pick = a->pick;
-    x->retry_tries = a->tries;
-    buf_fini(&x->held);
-    transcript_fini(&x->transcript);
-    assembly_free(&x->assembly);
+    keep_or_forget(x, f);
     if (step == RETRY_GIVE_CLIENT) {
         pass_client_error(x);
-        attempt_close(&x->attempt);
+    }
+    drop_attempt(x);
+    if (step == RETRY_GIVE_CLIENT) {
         return &step_fail;
     }
-    attempt_close(&x->attempt);
     if (step == RETRY_SAME) {
         x->retry = x->retry_pick.member->backend;
         x->backoff_until_ms = exchange_now(x) + wait_ms;
@@ -130,23 +181,8 @@ enum resume_way exchange_resume_way(struct exchange *x, const struct backend *b)
     return from_the_start || is_unsure ? RESUME_RESTART : way;
 }
 
-static bool may_go_on(const struct exchange *x, enum failure f)
-{
-    return x->keeps_transcript && !x->transcript.is_lost && f != FAILURE_total_timeout;
-}
-
-/* A backend that refuses to continue, or says something that does not fit, is asked once more,
- * from the beginning. */
-static bool wants_restart(const struct exchange *x, enum failure f)
-{
-    const struct attempt *a = x->attempt;
-    bool refused = f == FAILURE_client_error || f == FAILURE_seam_mismatch;
-    return refused && a->has_seam && a->seam.mode == SEAM_CONTINUE && x->is_resuming;
-}
-
 const struct step *exchange_interrupt(struct exchange *x, enum failure f)
 {
-    struct attempt *a = x->attempt;
     bool goes_on = may_go_on(x, f);
     bool restarts = goes_on && wants_restart(x, f);
     note_broken(x, f);
@@ -154,18 +190,11 @@ const struct step *exchange_interrupt(struct exchange *x, enum failure f)
                  restarts  ? "same backend, from the beginning"
                  : goes_on ? "resume"
                            : "stream interrupted");
-    if (!x->is_resuming) {
-        x->broken_at_ms = exchange_now(x);
-    }
-    x->is_resuming = true;
-    x->finish_by_ms = 0;
-    x->retry_pick = a->pick;
-    x->retry_tries = a->tries;
-    attempt_close(&x->attempt);
+    note_break(x);
+    drop_attempt(x);
     if (restarts) {
         x->from_the_start = true;
-        x->retry = x->retry_pick.member->backend;
-        return &step_pick;
+        return same_backend_again(x);
     }
     tried_add(&x->tried, x->retry_pick.member->backend->index);
     if (goes_on) {

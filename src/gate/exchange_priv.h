@@ -3,8 +3,11 @@
 #include "gate/exchange.h"
 
 /*
- * The steps of an exchange and what they share; for exchange*.c and relay.c only.
+ * The steps of an exchange and what they share; for exchange*.c, await.c, relay.c and linger.c
+ * only.
  */
+
+enum { FINISH_GRACE_MS = 1000 }; /* between the finish reason and [DONE] */
 
 extern const struct step step_pick;    /* choose a backend, open an attempt */
 extern const struct step step_backoff; /* wait before the same backend again */
@@ -46,7 +49,47 @@ void exchange_succeed(struct exchange *x);
 /* When the current attempt runs out of patience, and as what failure. */
 uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as);
 
-/* Steps of relay.c, before and after commit. */
-const struct step *relay_await(struct exchange *x);
+/* True after so many reads in one turn: the others have theirs, and this exchange is woken
+ * again. A backend that floods must not keep a worker. */
+bool exchange_turn_is_over(struct exchange *x);
+
+/* A comment for a streaming client that has waited long. */
+void exchange_keep_client(struct exchange *x);
+
+/* --- the answer so far (exchange_answer.c) --- */
+
+/* Keeps an event from before the first content until we know that there will be an answer. */
+void exchange_hold_event(struct exchange *x);
+
+/* The first content has come: what was held is part of the answer now. */
+enum failure exchange_begin_answer(struct exchange *x);
+
+/* The current event is about to be the client's. */
+void exchange_note_given(struct exchange *x);
+
+/* The same for a client that waits for one JSON body: the event becomes part of it. */
+enum failure exchange_collect_event(struct exchange *x);
+
+/* Nobody has seen it yet, and another backend begins anew. */
+void exchange_forget_answer(struct exchange *x);
+
+/* Names the current attempt's backend as the one that answers. */
+void exchange_now_answers(struct exchange *x);
+
+/* All tokens that were asked for are there: ends the answer without a backend. */
+enum failure exchange_end_by_length(struct exchange *x);
+
+/* --- steps of await.c, relay.c and linger.c --- */
+
+const struct step *await_run(struct exchange *x);
 const struct step *relay_run(struct exchange *x);
-const struct step *relay_linger(struct exchange *x);
+const struct step *linger_run(struct exchange *x);
+
+/* The first content of a stream has come, and goes out. */
+const struct step *relay_commit(struct exchange *x);
+
+/* A plain answer for a client that asked for a stream: the same, as chunks. */
+const struct step *relay_whole(struct exchange *x, struct str body);
+
+/* Awaits the end of an attempt whose client has everything. */
+const struct step *exchange_linger(struct exchange *x);

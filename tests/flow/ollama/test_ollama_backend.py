@@ -122,7 +122,7 @@ def test_its_failures_fall_through(fault, word, stream, llm, gateway):
 
 def test_the_end_without_done_is_a_failure(llm, gateway):
     a, b = llm("a", type="ollama", chat=lines(line("loop"))), llm("b", chat=answers("from b"))
-    gw = gateway(a, b)
+    gw = gateway(a, b, streams="{resume: off}")
     assert gw.chat().text == "from b"
     alone = gateway(a, streams="{resume: off}").chat(stream=True)
     assert alone.streamed_text == "loop" and not alone.is_whole_stream

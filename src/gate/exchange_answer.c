@@ -1,0 +1,126 @@
+#include "base/log.h"
+#include "gate/answer.h"
+#include "gate/exchange_priv.h"
+
+/*
+ * The answer so far: what the client has been given, or what is collected for it. It outlives
+ * the attempts that made its parts.
+ */
+
+static const struct str held_start = STR_INIT("data: ");
+static const struct str held_end = STR_INIT("\n\n");
+
+void exchange_hold_event(struct exchange *x)
+{
+    struct attempt *a = x->attempt;
+    if (a->event.chunk.len == 0) {
+        return;
+    }
+    enum err e = buf_append(&a->held, held_start);
+    e = e ? e : buf_append(&a->held, a->event.chunk);
+    e = e ? e : buf_append(&a->held, held_end);
+    if (e != ERR_OK) {
+        /* Only progress reports are ever that long; the answer does not need them. */
+        buf_consume(&a->held, buf_len(&a->held));
+    }
+}
+
+/* The next chunk of what is held; false at its end. */
+static bool next_held(struct str *rest, struct str *chunk)
+{
+    if (rest->len == 0) {
+        return false;
+    }
+    *chunk = str_from_at(str_cut(rest, '\n'), held_start.len);
+    *rest = str_from_at(*rest, held_end.len - 1);
+    return true;
+}
+
+/* Takes a chunk into the body that the client waits for. */
+static enum failure collect(struct exchange *x, struct str chunk)
+{
+    enum err e = chunk.len > 0 ? assembly_add(x->assembly, chunk) : ERR_OK;
+    if (e == ERR_TOO_LARGE) {
+        return FAILURE_too_large;
+    }
+    return e == ERR_OK ? FAILURE_ok : FAILURE_not_json;
+}
+
+void exchange_now_answers(struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    x->by = (struct answerer){a->backend, a->pick.tier, a->plan};
+}
+
+enum failure exchange_begin_answer(struct exchange *x)
+{
+    struct str rest = buf_str(&x->attempt->held);
+    struct str chunk;
+    enum failure f = FAILURE_ok;
+    x->has_begun = true;
+    exchange_now_answers(x);
+    if (!x->request.stream) {
+        x->assembly = assembly_new();
+    }
+    while (f == FAILURE_ok && next_held(&rest, &chunk)) {
+        if (x->keeps_transcript) {
+            transcript_add(&x->transcript, &(struct reply_event){.chunk = chunk});
+        }
+        f = x->assembly ? collect(x, chunk) : FAILURE_ok;
+    }
+    return f;
+}
+
+static void note_resumed(struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    x->is_resuming = false;
+    x->resumes++;
+    exchange_now_answers(x);
+    answer_note(x, a->backend->name, "resumed");
+    log_info("stream resumed", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+             LOG_STR("backend", a->backend->name),
+             LOG_NUM("gap_ms", exchange_now(x) - x->broken_at_ms),
+             LOG_STR("attempts", x->trail));
+}
+
+void exchange_note_given(struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    if (x->keeps_transcript) {
+        transcript_add(&x->transcript, &a->event);
+    }
+    if (x->is_resuming && (a->event.content.len > 0 || a->finished)) {
+        note_resumed(x);
+    }
+}
+
+enum failure exchange_collect_event(struct exchange *x)
+{
+    const struct reply_event *ev = &x->attempt->event;
+    exchange_note_given(x);
+    enum failure f = collect(x, ev->chunk);
+    return f == FAILURE_ok ? collect(x, ev->usage_chunk) : f;
+}
+
+void exchange_forget_answer(struct exchange *x)
+{
+    transcript_fini(&x->transcript);
+    assembly_free(&x->assembly);
+    x->has_begun = false;
+    x->is_resuming = false;
+}
+
+enum failure exchange_end_by_length(struct exchange *x)
+{
+    struct str chunk = transcript_finish(&x->transcript, "length", &x->arena);
+    if (x->request.stream) {
+        answer_finish(x, chunk);
+        return FAILURE_ok;
+    }
+    enum failure f = collect(x, chunk);
+    if (f == FAILURE_ok) {
+        answer_whole(x, assembly_json(x->assembly, &x->arena));
+    }
+    return f;
+}
