@@ -22,6 +22,8 @@ static void begin_reply(struct attempt *a, const struct attempt_conf *conf)
     sse_init(&a->sse, ATTEMPT_EVENT_MAX);
     buf_init(&a->line, 2 * ATTEMPT_EVENT_MAX);
     buf_init(&a->held, HELD_MAX);
+    a->holds_tools = conf->hold_tools;
+    tool_hold_init(&a->hold);
     ndjson_init(&a->ndjson, ATTEMPT_EVENT_MAX);
 }
 
@@ -120,6 +122,7 @@ void attempt_close(struct attempt **a)
     sse_fini(&gone->sse);
     buf_fini(&gone->line);
     buf_fini(&gone->held);
+    tool_hold_fini(&gone->hold);
     ndjson_fini(&gone->ndjson);
     arena_fini(&gone->arena);
     free(gone);
@@ -350,6 +353,12 @@ static enum attempt_yield understand(struct attempt *a, struct str payload)
     }
     if (ev->is_abort) {
         return fail(a, FAILURE_aborted);
+    }
+    if (a->holds_tools) {
+        enum err e = tool_hold_event(&a->hold, &a->reply.scratch, ev);
+        if (e != ERR_OK) {
+            return fail(a, e == ERR_TOO_LARGE ? FAILURE_too_large : FAILURE_not_json);
+        }
     }
     if (a->has_seam && seam_event(&a->seam, &a->reply.scratch, ev) != ERR_OK) {
         return fail(a, FAILURE_seam_mismatch);

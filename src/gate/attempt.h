@@ -9,6 +9,7 @@
 #include "llm/dialect.h"
 #include "llm/resume.h"
 #include "llm/seam.h"
+#include "llm/tool_hold.h"
 #include "llm/transcript.h"
 #include "net/http_call.h"
 #include "tiers/degrade.h"
@@ -74,6 +75,8 @@ struct attempt {
     struct http_call *call;
     const struct http_response *head;
     struct reply reply;
+    bool holds_tools;
+    struct tool_hold hold;
     bool has_seam; /* it goes on with what another began */
     struct seam seam;
     enum reply_shape shape;
@@ -93,6 +96,7 @@ struct attempt_conf {
     const struct chat_request *request;
     bool streams;
     bool want_usage;
+    bool hold_tools; /* tool calls only when they are complete; for answers of one choice */
     uint32_t tries;
     struct str reply_id; /* for dialects that must name the answer */
     uint64_t connect_due_ms;

@@ -37,7 +37,7 @@ static const struct step *deliver_collected(struct exchange *x, bool is_over)
 /* Something for the client: from here on the answer is this backend's. */
 static bool is_first_content(const struct attempt *a)
 {
-    return a->event.has_content || a->finished;
+    return (a->event.has_content && !a->event.is_held) || a->finished;
 }
 
 static const struct step *begin_collecting(struct exchange *x)

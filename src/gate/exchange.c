@@ -319,12 +319,14 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
     const struct backend *b = p->member->backend;
     struct bad_request bad = {.status = 0};
     bool streams = wants_stream(x);
+    const struct settings *settings = x->worker->gateway->settings;
     enum err e = attempt_open(
         &(struct attempt_conf){.worker = x->worker,
                                .pick = *p,
                                .request = &x->request,
                                .streams = streams,
                                .want_usage = !x->request.stream || x->request.include_usage,
+                               .hold_tools = x->request.n == 1 && settings->hold_tool_calls,
                                .tries = tries,
                                .reply_id = x->reply_id,
                                .connect_due_ms = now_ms + b->deadlines.connect_ms,
@@ -340,7 +342,7 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
         return pass_over(x, b, FAILURE_unmappable);
     }
     x->attempts++;
-    x->attempt->may_be_silent = x->worker->gateway->settings->upstream == UPSTREAM_NEVER;
+    x->attempt->may_be_silent = settings->upstream == UPSTREAM_NEVER;
     x->attempt->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
     return x->is_committed ? &step_relay : &step_await;
 }

@@ -90,7 +90,8 @@ void exchange_note_given(struct exchange *x)
     if (x->keeps_transcript) {
         transcript_add(&x->transcript, &a->event);
     }
-    if (x->is_resuming && (a->event.content.len > 0 || a->finished)) {
+    bool is_new = a->event.content.len > 0 || a->event.tool_chunk.len > 0 || a->finished;
+    if (x->is_resuming && is_new) {
         note_resumed(x);
     }
 }
@@ -99,7 +100,8 @@ enum failure exchange_collect_event(struct exchange *x)
 {
     const struct reply_event *ev = &x->attempt->event;
     exchange_note_given(x);
-    enum failure f = collect(x, ev->chunk);
+    enum failure f = collect(x, ev->tool_chunk);
+    f = f == FAILURE_ok ? collect(x, ev->chunk) : f;
     return f == FAILURE_ok ? collect(x, ev->usage_chunk) : f;
 }
 

@@ -54,6 +54,7 @@ static void batch_event(struct exchange *x, struct batch *b)
     const struct attempt *a = x->attempt;
     const struct reply_event *ev = &a->event;
     bool is_last_finish = ev->has_finish && ev->all_finished;
+    batch_add_chunk(x, b, ev->tool_chunk);
     if (ev->is_verbatim && a->raw.len > 0 && ev->chunk.len > 0 && !is_last_finish) {
         batch_add(x, b, a->raw);
         return;

@@ -119,7 +119,11 @@ static const struct conf_row STREAM_ROWS[] = {
      .words = RESUMES,
      .fallback = "exact",
      .help = "whether a stream that breaks goes on at the next backend: exact, any or off"},
-    {.name = "hold_tool_calls", .type = CONF_LATER},
+    {.name = "hold_tool_calls",
+     .type = CONF_BOOL,
+     CONF_FIELD(struct draft, s.hold_tool_calls),
+     .fallback = "true",
+     .help = "whether a tool call goes to a streaming client only when it is complete"},
 };
 static const struct conf_table STREAMS_TABLE = {.what = "'streams'", CONF_ROWS(STREAM_ROWS)};
 
@@ -343,6 +347,7 @@ static void set_defaults(struct draft *d)
     s->upstream = UPSTREAM_AUTO;
     s->resume = RESUME_POLICY_EXACT;
     s->keep_alive_ms = 10 * SECOND;
+    s->hold_tool_calls = true;
     s->log_level = LOG_INFO;
     s->log_format = LOG_LOGFMT;
     s->log_file = STR("stderr");

@@ -50,6 +50,7 @@ struct settings {
     enum upstream_mode upstream; /* streams.upstream */
     enum resume_policy resume;   /* streams.resume */
     uint32_t keep_alive_ms;      /* streams.keep_alive: comment on a long wait; 0: never */
+    bool hold_tool_calls;        /* streams.hold_tool_calls: until each is complete */
     const struct client_key *keys;
     size_t key_count;             /* 0: open (loopback only) */
     struct str tls_cert, tls_key; /* PEM files of the API port; empty: plain */

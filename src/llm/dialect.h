@@ -53,10 +53,11 @@ struct reply_event {
     bool is_done;       /* [DONE], done:true handled: the stream says that it is over */
     bool is_error;      /* an error object: `error` tells */
     bool is_abort;      /* finish_reason that means failure: abort, error */
-    bool has_tool_call; /* of any choice, or its old form */
+    bool has_tool_call; /* pieces of calls are in `chunk`; of choice 0 */
     bool has_reasoning; /* of choice 0 */
-    bool has_unkept; /* a refusal, audio, content that is no text, anything of another choice */
-    bool has_other;  /* some of these three */
+    bool has_unkept;    /* a refusal, audio, content that is no text, a call of the old form,
+                           anything of another choice */
+    bool has_other;     /* some of these three */
     /* Of choice 0, what stands between the quotes, escapes and all; a slice of the payload, or
      * of nothing when no chunk is passed on. An empty content with a pointer was there and
      * empty. */
@@ -70,6 +71,11 @@ struct reply_event {
     struct str
         usage_chunk;  /* a further chunk to send after it (choices: [], usage), or empty */
     bool is_verbatim; /* chunk is the payload itself, so the raw event may go out as it came */
+    /* By tool_hold.h: */
+    bool is_held;          /* progress, but nothing that the client gets yet */
+    struct str tool_chunk; /* a chunk to send before `chunk`: calls that are complete */
+    struct str calls;      /* for each call in it "name\targuments\n", both canonical */
+    uint64_t call_pieces;  /* of which they were made */
 };
 
 /* State of understanding one attempt's reply. */

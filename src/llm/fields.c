@@ -154,3 +154,30 @@ void field_write(const struct field *field, struct buf *out)
     put(out, buf_str(&field->text));
     put(out, close[field->kind]);
 }
+
+void member_name_write(struct buf *out, struct str name)
+{
+    if (!str_ends(buf_str(out), STR("{"))) {
+        put(out, STR(","));
+    }
+    put(out, STR("\""));
+    put(out, name);
+    put(out, STR("\":"));
+}
+
+void member_write(struct buf *out, struct str name, const struct field *field)
+{
+    member_name_write(out, name);
+    field_write(field, out);
+}
+
+void fields_write_others(struct buf *out, const struct fields *f, const struct str *named,
+                         size_t count)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        struct str name = buf_str(&f->at[i].name);
+        if (!member_is_one_of(name, named, count) && !field_is_empty(&f->at[i])) {
+            member_write(out, name, &f->at[i]);
+        }
+    }
+}

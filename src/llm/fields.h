@@ -58,3 +58,13 @@ bool field_is_empty(const struct field *field);
 
 /* Appends the value as JSON; `null` for NULL. The buffer's maximum must suffice. */
 void field_write(const struct field *field, struct buf *out);
+
+/* Appends a comma where one is due, and `"name":`. */
+void member_name_write(struct buf *out, struct str name);
+
+/* The same with the value behind it. */
+void member_write(struct buf *out, struct str name, const struct field *field);
+
+/* Every member that is not named here and not empty. */
+void fields_write_others(struct buf *out, const struct fields *f, const struct str *named,
+                         size_t count);

@@ -203,15 +203,16 @@ static void note_delta(const struct str value[DELTA_COUNT], bool is_first,
 {
     bool is_long = has_substance(value[REASONING_CONTENT]);
     struct str reasoning = value[is_long ? REASONING_CONTENT : REASONING];
+    bool has_calls = has_substance(value[TOOL_CALLS]);
     note_text(value[CONTENT], is_first, &ev->content, ev);
     if (has_substance(reasoning)) {
         note_text(reasoning, is_first, &ev->reasoning, ev);
     }
     ev->has_reasoning = ev->reasoning.len > 0;
-    ev->has_tool_call = ev->has_tool_call || has_substance(value[TOOL_CALLS]) ||
-                        has_substance(value[FUNCTION_CALL]);
-    ev->has_unkept =
-        ev->has_unkept || has_substance(value[REFUSAL]) || has_substance(value[AUDIO]);
+    ev->has_tool_call = ev->has_tool_call || (has_calls && is_first);
+    ev->has_unkept = ev->has_unkept || (has_calls && !is_first) ||
+                     has_substance(value[FUNCTION_CALL]) || has_substance(value[REFUSAL]) ||
+                     has_substance(value[AUDIO]);
     ev->has_other = ev->has_reasoning || ev->has_tool_call || ev->has_unkept;
     ev->has_content = ev->has_other || ev->content.len > 0;
 }

@@ -26,6 +26,12 @@ static bool is_constraint(struct str key)
     return str_starts(key, STR("guided_"));
 }
 
+/* The next backend would hold its own beginning to that form, not what follows a text. */
+static bool forces_tool(struct str tool_choice)
+{
+    return json_type_of(tool_choice) == JSON_OBJECT || is_text(tool_choice, STR("required"));
+}
+
 /* The client's own say about where the answer begins. */
 static bool is_prefill(struct str key)
 {
@@ -40,6 +46,9 @@ static bool is_in_the_way(const struct json_iter *member, const struct dialect *
     }
     if (json_key_eq(member->key, STR("response_format"))) {
         return !is_text(json_get(member->value, "type"), STR("text"));
+    }
+    if (json_key_eq(member->key, STR("tool_choice"))) {
+        return forces_tool(member->value);
     }
     if (json_key_eq(member->key, STR("echo"))) {
         return json_is_true(member->value);
@@ -77,14 +86,22 @@ bool resume_can_continue(const struct chat_request *q, const struct dialect *d)
     return true;
 }
 
+/* Templates wrap a <think> that stands in the text once more (reference: llama.cpp puts an
+ * empty block before it, HF's leave it out). */
+static bool has_text_only(const struct transcript *t)
+{
+    struct str text = transcript_text(t);
+    return text.len > 0 && !t->has_reasoning && transcript_calls(t).len == 0 &&
+           !str_has(text, STR("<think>"));
+}
+
 enum resume_way resume_choose(const struct transcript *t, const struct chat_request *q,
                               const struct dialect *d)
 {
-    if (t->is_lost || t->has_tool_call || t->has_other || q->n > 1) {
+    if (t->is_lost || t->has_other || q->n > 1) {
         return RESUME_NEVER;
     }
-    bool has_text_only = transcript_text_len(t) > 0 && !t->has_reasoning;
-    return has_text_only && resume_can_continue(q, d) ? RESUME_CONTINUE : RESUME_RESTART;
+    return has_text_only(t) && resume_can_continue(q, d) ? RESUME_CONTINUE : RESUME_RESTART;
 }
 
 uint64_t resume_left(const struct chat_request *q, const struct chat_edit *ed)

@@ -7,6 +7,7 @@
 #include "llm/canonical.h"
 #include "llm/json_out.h"
 #include "llm/members.h"
+#include "llm/tool_hold.h"
 #include "wire/json.h"
 #include "wire/json_edit.h"
 
@@ -29,14 +30,16 @@ void seam_init(struct seam *s, const struct transcript *t, enum seam_mode mode,
                        .role_sent = t->role_sent,
                        .has_text = text.len > 0,
                        .text = {.len = mode == SEAM_CONTINUE ? 0 : text.len},
-                       .reasoning = {.len = restarts ? transcript_reasoning(t).len : 0}};
+                       .reasoning = {.len = restarts ? transcript_reasoning(t).len : 0},
+                       .calls = {.len = restarts ? transcript_calls(t).len : 0}};
     /* From the beginning the backend sees all of the text by itself. */
     stops_init(&s->stops, restarts ? STR_NONE : json_get(q->body, "stop"), text, a);
 }
 
 bool seam_is_caught_up(const struct seam *s)
 {
-    return s->text.at == s->text.len && s->reasoning.at == s->reasoning.len;
+    return s->text.at == s->text.len && s->reasoning.at == s->reasoning.len &&
+           s->calls.at == s->calls.len;
 }
 
 /* --- What is new --- */
@@ -46,7 +49,7 @@ static enum err skip_known(struct seam_known *k, struct str known, struct str pi
 {
     size_t left = k->len - k->at;
     size_t common = piece.len < left ? piece.len : left;
-    if (common > 0 && memcmp(known.ptr + k->at, piece.ptr, common) != 0) {
+    if (!str_eq(str_of(known.ptr + k->at, common), str_of(piece.ptr, common))) {
         return ERR_RANGE;
     }
     k->at += common;
@@ -78,6 +81,9 @@ static enum err take_content(struct seam *s, struct str piece, struct fresh *fre
     }
     enum err e = skip_known(&s->text, transcript_text(s->transcript), piece, &fresh->content);
     fresh->is_cut = fresh->is_cut || fresh->content.len < piece.len;
+    if (e == ERR_OK && fresh->content.len > 0 && s->calls.at < s->calls.len) {
+        return ERR_RANGE;
+    }
     return e;
 }
 
@@ -300,10 +306,84 @@ static void drop(struct reply_event *ev)
     ev->is_verbatim = false;
 }
 
+/* --- Tool calls --- */
+
+/* Whether this call is new to the client; ERR_RANGE when it is another than what it has. */
+static enum err take_call(struct seam *s, struct str record, bool *is_new)
+{
+    struct str rest;
+    enum err e = skip_known(&s->calls, transcript_calls(s->transcript), record, &rest);
+    *is_new = rest.len > 0;
+    if (e != ERR_OK || (*is_new && (rest.len < record.len || !seam_is_caught_up(s)))) {
+        return ERR_RANGE;
+    }
+    return ERR_OK;
+}
+
+/* The calls of the event that are new, as the elements of a list: the same names, or none. */
+static enum err take_calls(struct seam *s, struct reply_event *ev, struct json_out *fresh)
+{
+    struct json_iter it;
+    struct str records = ev->calls;
+    bool is_new;
+    json_iter_init(&it, json_get(json_get(find_choice(ev->tool_chunk), "delta"), "tool_calls"));
+    json_out_open(fresh, '[');
+    while (json_iter_next(&it)) {
+        struct str record = tool_record_next(&records);
+        enum err e = take_call(s, record, &is_new);
+        if (e != ERR_OK) {
+            return e;
+        }
+        if (is_new) {
+            json_out_element(fresh, it.value);
+        } else {
+            ev->calls = records;
+        }
+    }
+    json_out_close(fresh, ']');
+    return ERR_OK;
+}
+
+static struct str rewrite_calls(const struct seam *s, struct str chunk, struct str calls,
+                                struct arena *a)
+{
+    struct json_edit je;
+    struct json_edit delta;
+    struct str old = json_get(find_choice(chunk), "delta");
+    json_edit_init(&delta, old, a);
+    json_edit_set(&delta, "tool_calls", calls);
+    if (s->role_sent) {
+        json_edit_remove(&delta, "role");
+    }
+    json_edit_init(&je, chunk, a);
+    set_names(s, &je);
+    json_edit_replace(&je, old, edited(&delta, a));
+    return edited(&je, a);
+}
+
+static enum err pass_calls(struct seam *s, struct arena *a, struct reply_event *ev)
+{
+    struct json_out fresh;
+    json_out_init(&fresh, a, ev->tool_chunk.len);
+    enum err e = take_calls(s, ev, &fresh);
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (ev->calls.len == 0) {
+        ev->tool_chunk = STR_NONE;
+        ev->call_pieces = 0;
+        return ERR_OK;
+    }
+    ev->tool_chunk = rewrite_calls(s, ev->tool_chunk, json_out_str(&fresh), a);
+    s->role_sent = true;
+    return ERR_OK;
+}
+
 static void end_by_stop(struct seam *s, struct arena *a, struct reply_event *ev)
 {
     drop(ev);
     s->is_stopped = true;
+    ev->tool_chunk = STR_NONE;
     ev->chunk = transcript_finish(s->transcript, "stop", a);
     ev->usage_chunk = STR_NONE;
     ev->has_usage = false;
@@ -340,11 +420,15 @@ enum err seam_event(struct seam *s, struct arena *a, struct reply_event *ev)
     enum err e = ERR_OK;
     if (s->is_stopped) {
         drop(ev);
+        ev->tool_chunk = STR_NONE;
         ev->usage_chunk = STR_NONE;
         return ERR_OK;
     }
     sum_tokens(s, ev);
-    if (ev->chunk.len > 0) {
+    if (ev->tool_chunk.len > 0) {
+        e = pass_calls(s, a, ev);
+    }
+    if (e == ERR_OK && ev->chunk.len > 0) {
         e = pass_chunk(s, a, ev);
     }
     if (e == ERR_OK && ev->usage_chunk.len > 0) {

@@ -45,6 +45,7 @@ struct seam {
     bool has_text; /* the client had some before */
     struct seam_known text;
     struct seam_known reasoning;
+    struct seam_known calls;
     struct stops stops;
 };
 

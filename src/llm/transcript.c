@@ -12,12 +12,14 @@ void transcript_init(struct transcript *t, size_t max)
     *t = (struct transcript){.max = max};
     buf_init(&t->text, max);
     buf_init(&t->reasoning, max);
+    buf_init(&t->calls, max);
 }
 
 void transcript_fini(struct transcript *t)
 {
     buf_fini(&t->text);
     buf_fini(&t->reasoning);
+    buf_fini(&t->calls);
     free(t->names);
     transcript_init(t, t->max);
 }
@@ -27,6 +29,7 @@ static void lose(struct transcript *t)
     t->is_lost = true;
     buf_fini(&t->text);
     buf_fini(&t->reasoning);
+    buf_fini(&t->calls);
 }
 
 /* null counts as absent. */
@@ -89,7 +92,7 @@ static void look_at_start(struct transcript *t, const struct reply_event *ev)
 {
     if (!t->is_begun) {
         t->is_begun = true;
-        keep_names(t, ev->chunk);
+        keep_names(t, ev->tool_chunk.len > 0 ? ev->tool_chunk : ev->chunk);
     }
     if (t->pieces == 0 && !t->role_sent) {
         struct str role = json_path(first_choice(ev->chunk), "delta", "role", NULL);
@@ -112,19 +115,34 @@ static bool is_piece(const struct transcript *t, const struct reply_event *ev)
            (is_empty_text && t->pieces > 0 && !ev->has_finish);
 }
 
-static void append(struct transcript *t, struct buf *to, struct str raw)
+static void append(struct transcript *t, struct buf *to, struct str text)
+{
+    size_t kept = buf_len(&t->text) + buf_len(&t->reasoning) + buf_len(&t->calls);
+    if (text.len > t->max - kept || buf_append(to, text) != ERR_OK) {
+        lose(t);
+    }
+}
+
+static void append_text(struct transcript *t, struct buf *to, struct str raw)
 {
     struct arena scratch;
     if (raw.len == 0 || t->is_lost) {
         return;
     }
     arena_init(&scratch);
-    struct str text = canonical_text(raw, &scratch);
-    bool fits = text.len <= t->max - buf_len(&t->text) - buf_len(&t->reasoning) &&
-                buf_append(to, text) == ERR_OK;
+    append(t, to, canonical_text(raw, &scratch));
     arena_fini(&scratch);
-    if (!fits) {
-        lose(t);
+}
+
+static void add_calls(struct transcript *t, const struct reply_event *ev)
+{
+    if (!t->is_begun) {
+        look_at_start(t, ev);
+    }
+    t->pieces += ev->call_pieces;
+    t->untold += ev->call_pieces;
+    if (!t->is_lost) {
+        append(t, &t->calls, ev->calls);
     }
 }
 
@@ -141,18 +159,20 @@ static void note_usage(struct transcript *t, const struct reply_event *ev)
 
 void transcript_add(struct transcript *t, const struct reply_event *ev)
 {
-    if (ev->chunk.len == 0 && ev->usage_chunk.len == 0) {
+    if (ev->chunk.len == 0 && ev->usage_chunk.len == 0 && ev->tool_chunk.len == 0) {
         return;
+    }
+    if (ev->tool_chunk.len > 0) {
+        add_calls(t, ev);
     }
     if (ev->chunk.len > 0) {
         look_at_start(t, ev);
         bool is_counted = is_piece(t, ev);
         t->pieces += is_counted;
         t->untold += is_counted;
-        t->has_tool_call = t->has_tool_call || ev->has_tool_call;
-        t->has_other = t->has_other || ev->has_unkept;
-        append(t, &t->text, ev->content);
-        append(t, &t->reasoning, ev->reasoning);
+        t->has_other = t->has_other || ev->has_unkept || ev->has_tool_call;
+        append_text(t, &t->text, ev->content);
+        append_text(t, &t->reasoning, ev->reasoning);
     }
     if (ev->has_usage) {
         note_usage(t, ev);
@@ -167,6 +187,11 @@ struct str transcript_text(const struct transcript *t)
 struct str transcript_reasoning(const struct transcript *t)
 {
     return buf_str(&t->reasoning);
+}
+
+struct str transcript_calls(const struct transcript *t)
+{
+    return buf_str(&t->calls);
 }
 
 size_t transcript_text_len(const struct transcript *t)

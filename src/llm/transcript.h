@@ -25,15 +25,16 @@ struct transcript {
     bool role_sent;
     bool has_logprobs; /* with the first text */
     bool has_reasoning;
-    bool has_tool_call;
-    bool has_other;             /* a refusal, audio, another choice: kinds that are not kept */
+    bool has_other; /* kinds that are not kept: a refusal, audio, another choice, pieces of tool
+                       calls that were not held back */
     const char *reasoning_name; /* of its member in the deltas; NULL: none was given */
     uint64_t pieces;            /* chunks with something in them */
     uint64_t prompt_tokens;     /* 0: not told yet */
     /* private: */
     struct buf text;
     struct buf reasoning;
-    size_t max;      /* of both together, and of the names */
+    struct buf calls;
+    size_t max;      /* of the three together, and of the names */
     char *names;     /* owned: memory of the first four */
     uint64_t told;   /* completion tokens by the last usage that came */
     uint64_t untold; /* pieces since then */
@@ -50,6 +51,7 @@ void transcript_add(struct transcript *t, const struct reply_event *ev);
 /* The text between the quotes of a JSON string; until the next transcript_add. */
 struct str transcript_text(const struct transcript *t);
 struct str transcript_reasoning(const struct transcript *t);
+struct str transcript_calls(const struct transcript *t); /* records, as reply_event.calls */
 
 size_t transcript_text_len(const struct transcript *t); /* bytes, escaped */
 

@@ -172,12 +172,12 @@ def test_every_reason_to_finish_passes(finish, llm, gateway):
     assert finishes(answer.body) == [finish] and answer.is_whole_stream
 
 
-def test_tool_calls_are_content(llm, gateway):
+def test_tool_calls_that_are_not_held_back_pass_as_they_come(llm, gateway):
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}
     events = [delta("", role="assistant"), delta(tool_calls=[call]),
               *[delta(tool_calls=[{"index": 0, "function": {"arguments": a}}]) for a in ('{"x":', " 1}")],
               delta(finish="tool_calls"), "[DONE]"]
-    gw = gateway(llm("a", chat=plays(sse(*events))))
+    gw = gateway(llm("a", chat=plays(sse(*events))), streams="{hold_tool_calls: false}")
     answer = gw.chat(stream=True)
     assert [c["choices"][0]["delta"] for c in answer.chunks] == [e["choices"][0]["delta"] for e in events[:-1]]
 

@@ -76,6 +76,7 @@ static inline void client_take_chunk(struct client *c, struct str chunk)
 
 static inline void client_take(struct client *c, const struct reply_event *ev)
 {
+    client_take_chunk(c, ev->tool_chunk);
     client_take_chunk(c, ev->chunk);
     client_take_chunk(c, ev->usage_chunk);
 }

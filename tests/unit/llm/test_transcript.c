@@ -126,17 +126,16 @@ static void remembers_the_kinds(void **state)
     static const struct {
         const char *delta;
         bool has_reasoning;
-        bool has_tool_call;
         bool has_other;
     } rows[] = {
-        {"{'content':'x'}", false, false, false},
-        {"{'reasoning':'x'}", true, false, false},
-        {"{'reasoning_content':'x'}", true, false, false},
-        {"{'tool_calls':[{'index':0}]}", false, true, false},
-        {"{'function_call':{'name':''}}", false, true, false},
-        {"{'refusal':'x'}", false, false, true},
-        {"{'audio':{'data':''}}", false, false, true},
-        {"{'content':['x']}", false, false, true},
+        {"{'content':'x'}", false, false},
+        {"{'reasoning':'x'}", true, false},
+        {"{'reasoning_content':'x'}", true, false},
+        {"{'tool_calls':[{'index':0}]}", false, true},
+        {"{'function_call':{'name':''}}", false, true},
+        {"{'refusal':'x'}", false, true},
+        {"{'audio':{'data':''}}", false, true},
+        {"{'content':['x']}", false, true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -144,7 +143,6 @@ static void remembers_the_kinds(void **state)
         give_delta(rows[i].delta);
         give_delta("{'content':'y'}");
         assert_int_equal(t.has_reasoning, rows[i].has_reasoning);
-        assert_int_equal(t.has_tool_call, rows[i].has_tool_call);
         assert_int_equal(t.has_other, rows[i].has_other);
         assert_int_equal(t.pieces, 2);
     }
