@@ -24,6 +24,8 @@ static void put_bound(const struct conf_row *row, uint64_t value, char *out, siz
         conf_put_duration(value, out, size);
     } else if (row->type == CONF_SIZE) {
         conf_put_size(value, out, size);
+    } else if (row->type == CONF_PERCENT) {
+        conf_put_percent(value, out, size);
     } else {
         (void)snprintf(out, size, "%" PRIu64, value);
     }
@@ -77,6 +79,8 @@ static const char *describe(enum conf_type type)
         return "a duration such as 250ms, 5s, 10m or 2h";
     case CONF_SIZE:
         return "a size such as 32k, 16m or 1g";
+    case CONF_PERCENT:
+        return "a percentage such as 20% or 2.5%";
     case CONF_WORD:
         return "one of its words";
     case CONF_TABLE:
@@ -95,6 +99,9 @@ static enum err read_number(enum conf_type type, struct str text, uint64_t *valu
     }
     if (type == CONF_SIZE) {
         return conf_size(text, value);
+    }
+    if (type == CONF_PERCENT) {
+        return conf_percent(text, value);
     }
     return str_to_u64(text, UINT64_MAX, value);
 }
@@ -199,6 +206,7 @@ bool conf_read_value(struct conf *c, const struct conf_node *n, const struct con
     case CONF_INTEGER:
     case CONF_DURATION:
     case CONF_SIZE:
+    case CONF_PERCENT:
         return read_integer(c, n, row, text, into);
     case CONF_DOUBLE:
         return read_double(c, n, row, text, into);
@@ -236,6 +244,7 @@ static void read_row(struct conf *c, const struct conf_item *item, const struct 
     case CONF_PATH:
     case CONF_DURATION:
     case CONF_SIZE:
+    case CONF_PERCENT:
     case CONF_WORD:
         (void)conf_read_value(c, item->value, row, into);
         return;

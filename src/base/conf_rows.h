@@ -22,6 +22,7 @@ enum conf_type {
     CONF_PATH,     /* struct str; relative to the directory of the file */
     CONF_DURATION, /* unsigned integer, in milliseconds */
     CONF_SIZE,     /* unsigned integer, in bytes */
+    CONF_PERCENT,  /* unsigned integer, in hundredths of a percent */
     CONF_WORD,     /* an enum; the word's place in `words` */
     CONF_TABLE,    /* a mapping; the struct that `table` describes */
     CONF_READ,     /* anything: `read` says */

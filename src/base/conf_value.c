@@ -66,6 +66,40 @@ enum err conf_size(struct str text, uint64_t *bytes)
     return read_units(text, SIZES, bytes);
 }
 
+/* Up to two digits behind the point, as hundredths. */
+static enum err read_hundredths(struct str text, uint64_t *value)
+{
+    uint64_t number = 0;
+    if (text.len == 0 || text.len > 2 || str_to_u64(text, UINT64_MAX, &number) != ERR_OK) {
+        return ERR_SYNTAX;
+    }
+    *value = text.len == 1 ? number * 10 : number;
+    return ERR_OK;
+}
+
+enum err conf_percent(struct str text, uint64_t *per_10k)
+{
+    uint64_t whole = 0;
+    uint64_t hundredths = 0;
+    if (text.len == 0 || text.ptr[text.len - 1] != '%') {
+        return ERR_SYNTAX;
+    }
+    struct str rest = str_of(text.ptr, text.len - 1);
+    struct str before = str_cut(&rest, '.');
+    bool has_point = before.len < text.len - 1;
+    if (has_point && read_hundredths(rest, &hundredths) != ERR_OK) {
+        return ERR_SYNTAX;
+    }
+    enum err e = str_to_u64(before, UINT64_MAX, &whole);
+    if (e == ERR_OK && whole >= UINT64_MAX / 100) {
+        e = ERR_RANGE;
+    }
+    if (e == ERR_OK) {
+        *per_10k = whole * 100 + hundredths;
+    }
+    return e;
+}
+
 enum err conf_double(struct str text, double *value)
 {
     char copy[64];
@@ -113,6 +147,17 @@ void conf_put_duration(uint64_t ms, char *out, size_t size)
 void conf_put_size(uint64_t bytes, char *out, size_t size)
 {
     put_units(bytes, SIZES, out, size);
+}
+
+void conf_put_percent(uint64_t per_10k, char *out, size_t size)
+{
+    unsigned long long whole = per_10k / 100;
+    unsigned hundredths = (unsigned)(per_10k % 100);
+    if (hundredths == 0) {
+        (void)snprintf(out, size, "%llu%%", whole);
+    } else {
+        (void)snprintf(out, size, "%llu.%02u%%", whole, hundredths);
+    }
 }
 
 static bool is_name(struct str s)

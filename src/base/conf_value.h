@@ -19,9 +19,13 @@ NODISCARD enum err conf_size(struct str text, uint64_t *bytes);
 /* Decimal, with a sign, point and exponent if need be; finite. ERR_SYNTAX, ERR_RANGE. */
 NODISCARD enum err conf_double(struct str text, double *value);
 
+/* In hundredths of a percent: 20%, 2.5%, 0.25%. ERR_SYNTAX, ERR_RANGE. */
+NODISCARD enum err conf_percent(struct str text, uint64_t *per_10k);
+
 /* As they would be written; for messages. `size` >= 32. */
 void conf_put_duration(uint64_t ms, char *out, size_t size);
 void conf_put_size(uint64_t bytes, char *out, size_t size);
+void conf_put_percent(uint64_t per_10k, char *out, size_t size);
 
 /*
  * The text with ${NAME} and ${NAME:-default} replaced from the environment and $$ by $; a $

@@ -21,6 +21,7 @@ struct outer {
     struct str secret;
     uint32_t word;
     size_t bytes;
+    uint32_t share_per_10k;
     struct inner inner;
     const struct conf_node *any;
 };
@@ -60,6 +61,10 @@ static const struct conf_row OUTER_ROWS[] = {
     {.name = "word", .type = CONF_WORD, CONF_FIELD(struct outer, word), .words = WORDS},
     {.name = "bytes", .type = CONF_SIZE, CONF_FIELD(struct outer, bytes)},
     {.name = "inner", .type = CONF_TABLE, CONF_FIELD(struct outer, inner), .table = &INNER},
+    {.name = "share",
+     .type = CONF_PERCENT,
+     CONF_FIELD(struct outer, share_per_10k),
+     .max = 10000},
     {.name = "any", .type = CONF_READ, .read = read_any},
     {.name = "later", .type = CONF_LATER},
 };
@@ -70,11 +75,11 @@ static void fills_a_struct_from_rows(void **state)
     struct reading r;
     struct outer o = {.inner = {.wait_ms = 7}};
     (void)state;
-    start(&r,
-          STR("enabled: true\ncount: 9\nlarge: 18446744073709551615\nratio: 0.5\nname: "
-              "${CONF_A}\nsecret: x\nword: blue\nbytes: 4g\ninner: {wait: 1m}\nany: [1]\n"));
+    start(&r, STR("enabled: true\ncount: 9\nlarge: 18446744073709551615\nratio: 0.5\nname: "
+                  "${CONF_A}\nsecret: x\nword: blue\nbytes: 4g\ninner: {wait: 1m}\nshare: "
+                  "2.5%\nany: [1]\n"));
     uint64_t given = conf_read_map(&r.conf, r.conf.root, &OUTER, &o);
-    assert_int_equal(given, 0x3ff);
+    assert_int_equal(given, 0x7ff);
     assert_int_equal(r.errors.error_count, 0);
     assert_true(o.is_on);
     assert_int_equal(o.count, 9);
@@ -84,6 +89,7 @@ static void fills_a_struct_from_rows(void **state)
     assert_int_equal(o.word, 2);
     assert_int_equal(o.bytes, 4ULL << 30);
     assert_int_equal(o.inner.wait_ms, 60000);
+    assert_int_equal(o.share_per_10k, 250);
     assert_int_equal(o.any->count, 1);
     end(&r);
 }
@@ -125,6 +131,9 @@ static void names_what_is_wrong_with_a_value(void **state)
         {"name: \"a\\0b\"", "'name' must not hold a NUL character\n"},
         {"word: yellow", "'word' must be red, green or blue, not 'yellow'\n"},
         {"bytes: 4gb", "'bytes' must be a size such as 32k, 16m or 1g, not '4gb'\n"},
+        {"share: 20",
+         ":1:8: error: 'share' must be a percentage such as 20% or 2.5%, not '20'\n"},
+        {"share: 100.01%", "'share' must be from 0% to 100%, not '100.01%'\n"},
         {"inner: 5", "expected a mapping ('inner'), got a single value\n"},
         {"inner: {wait: 5}",
          ":1:15: error: 'wait' must be a duration such as 250ms, 5s, 10m or 2h"},

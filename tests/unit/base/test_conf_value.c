@@ -73,6 +73,46 @@ static void reads_sizes(void **state)
     }
 }
 
+static void reads_percentages(void **state)
+{
+    static const struct {
+        const char *text;
+        enum err e;
+        uint64_t per_10k;
+    } CASES[] = {
+        {"20%", ERR_OK, 2000},
+        {"100%", ERR_OK, 10000},
+        {"0%", ERR_OK, 0},
+        {"2.5%", ERR_OK, 250},
+        {"0.25%", ERR_OK, 25},
+        {"0.05%", ERR_OK, 5},
+        {"150%", ERR_OK, 15000},
+        {"", ERR_SYNTAX, 0},
+        {"%", ERR_SYNTAX, 0},
+        {"20", ERR_SYNTAX, 0},
+        {"20 %", ERR_SYNTAX, 0},
+        {"-5%", ERR_SYNTAX, 0},
+        {"+5%", ERR_SYNTAX, 0},
+        {".5%", ERR_SYNTAX, 0},
+        {"5.%", ERR_SYNTAX, 0},
+        {".%", ERR_SYNTAX, 0},
+        {"5.-1%", ERR_SYNTAX, 0},
+        {"1.234%", ERR_SYNTAX, 0},
+        {"1.2.3%", ERR_SYNTAX, 0},
+        {"20%%", ERR_SYNTAX, 0},
+        {"20,5%", ERR_SYNTAX, 0},
+        {"184467440737095514.99%", ERR_OK, 18446744073709551499U},
+        {"184467440737095516%", ERR_RANGE, 0},
+        {"99999999999999999999%", ERR_RANGE, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        uint64_t per_10k = 0;
+        assert_int_equal(conf_percent(str_from(CASES[i].text), &per_10k), CASES[i].e);
+        assert_int_equal(per_10k, CASES[i].per_10k);
+    }
+}
+
 static void reads_doubles(void **state)
 {
     static const char *const BAD[] = {"",     "inf", "nan", "0x1p3", "1,5",
@@ -103,6 +143,10 @@ static void writes_durations_and_sizes_as_they_are_read(void **state)
     assert_string_equal(text, "1536");
     conf_put_size(32768, text, sizeof(text));
     assert_string_equal(text, "32k");
+    conf_put_percent(10000, text, sizeof(text));
+    assert_string_equal(text, "100%");
+    conf_put_percent(205, text, sizeof(text));
+    assert_string_equal(text, "2.05%");
 }
 
 static void replaces_variables(void **state)
@@ -332,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_durations),
         cmocka_unit_test(reads_sizes),
+        cmocka_unit_test(reads_percentages),
         cmocka_unit_test(reads_doubles),
         cmocka_unit_test(writes_durations_and_sizes_as_they_are_read),
         cmocka_unit_test(replaces_variables),
