@@ -41,6 +41,13 @@ struct retry_policy {
     uint32_t retry_after_up_to_ms; /* a longer Retry-After moves on at once */
 };
 
+/* How many attempts beyond the first a model may draw; see tiers/retry_budget.h. */
+struct retry_budget_policy {
+    bool is_off;            /* any number */
+    uint32_t share_per_10k; /* of the exchanges: hundredths of a percent, 0 … 10,000 */
+    uint32_t per_second;    /* on top of that */
+};
+
 struct degrade_policy {
     bool has_max_tokens;
     uint64_t max_tokens;
@@ -93,6 +100,7 @@ struct model {
     bool is_wildcard; /* claims every name that no model claims */
     const struct tier *tiers;
     size_t tier_count;
+    struct retry_budget_policy retry_budget;
 };
 
 struct catalog {

@@ -5,9 +5,12 @@
 #include "base/check.h"
 
 static const struct verdict verdicts[FAILURE_COUNT] = {
-#define VERDICT_ROW(row, who, retry, then) \
-    [FAILURE_##                            \
-        row] = {.name = #row, .blame = BLAME_##who, .retry_on = (retry), .next = NEXT_##then},
+#define VERDICT_ROW(row, who, retry, then, cost) \
+    [FAILURE_##row] = {.name = #row,             \
+                       .blame = BLAME_##who,     \
+                       .retry_on = (retry),      \
+                       .next = NEXT_##then,      \
+                       .further = FURTHER_##cost},
     FAILURE_LIST(VERDICT_ROW)
 #undef VERDICT_ROW
 };

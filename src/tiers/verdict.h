@@ -10,7 +10,7 @@
  * is read here and nowhere else. The names are contract: they stand in x-fallthrough-attempts.
  *
  * Columns: name, blame, retry bit (same backend, after back-off, only where the policy's `on`
- * has it), next.
+ * has it), next, further.
  */
 
 enum blame {
@@ -26,52 +26,58 @@ enum next {
     NEXT_STOP       /* nobody to answer to any more */
 };
 
-#define FAILURE_LIST(X)                                                                     \
-    X(ok, NONE, 0, STOP)                                                                    \
-    X(connect_refused, DOWN, 0, ELSEWHERE)                                                  \
-    X(connect_timeout, DOWN, 0, ELSEWHERE)                                                  \
-    X(unreachable, DOWN, 0, ELSEWHERE)                                                      \
-    X(dns_failed, DOWN, 0, ELSEWHERE)                                                       \
-    X(tls_failed, DOWN, 0, ELSEWHERE)                                                       \
-    X(reset, DOWN, RETRY_ON_RESET, ELSEWHERE)  /* before the first answer byte or later */  \
-    X(closed, DOWN, RETRY_ON_RESET, ELSEWHERE) /* end without an answer byte */             \
-    X(truncated, DOWN, 0, ELSEWHERE)           /* body shorter than its framing said */     \
-    X(first_token_timeout, DOWN, 0, ELSEWHERE) /* silence: never repeated here */           \
-    X(stall, DOWN, 0, ELSEWHERE)               /* silence after content */                  \
-    X(send_timeout, DOWN, 0, ELSEWHERE)        /* accepts but does not read */              \
-    X(total_timeout, NONE, 0, ELSEWHERE)       /* its share of the exchange's time is up */ \
-    X(http_401, NONE, 0, ELSEWHERE)            /* our key for it is wrong */                \
-    X(http_402, NONE, 0, ELSEWHERE)                                                         \
-    X(http_403, NONE, 0, ELSEWHERE)                                                         \
-    X(http_404, NONE, 0, ELSEWHERE) /* does not know the model or the path */               \
-    X(http_405, NONE, 0, ELSEWHERE)                                                         \
-    X(http_408, NONE, 0, ELSEWHERE)                                                         \
-    X(http_429, HOLD, RETRY_ON_429, ELSEWHERE)                                              \
-    X(http_529, HOLD, RETRY_ON_429, ELSEWHERE) /* overloaded (Anthropic) */                 \
-    X(http_3xx, NONE, 0, ELSEWHERE)            /* redirects are never followed */           \
-    X(http_500, SUSPECT, RETRY_ON_500, ELSEWHERE)                                           \
-    X(http_501, NONE, 0, ELSEWHERE)                                                         \
-    X(http_502, DOWN, 0, ELSEWHERE)                                                         \
-    X(http_503, DOWN, 0, ELSEWHERE)                                                         \
-    X(http_504, DOWN, 0, ELSEWHERE)                                                         \
-    X(http_5xx, SUSPECT, 0, ELSEWHERE)                                                      \
-    X(loading, DOWN, 0, ELSEWHERE)          /* 503 "Loading model" of llama.cpp */          \
-    X(client_error, NONE, 0, CLIENT)        /* 400, 413, 422 and other 4xx */               \
-    X(error_in_body, SUSPECT, 0, ELSEWHERE) /* 200 with an error object */                  \
-    X(error_in_stream, SUSPECT, 0, ELSEWHERE)                                               \
-    X(aborted, SUSPECT, 0, ELSEWHERE)  /* finish_reason abort or error */                   \
-    X(not_json, SUSPECT, 0, ELSEWHERE) /* HTML, gzip, junk */                               \
-    X(empty_body, SUSPECT, 0, ELSEWHERE)                                                    \
-    X(no_finish, SUSPECT, 0, ELSEWHERE)    /* a clean end that is not an answer */          \
-    X(bad_response, SUSPECT, 0, ELSEWHERE) /* not HTTP */                                   \
-    X(seam_mismatch, NONE, 0, ELSEWHERE)   /* cannot go on where the answer broke */        \
-    X(too_large, NONE, 0, ELSEWHERE)       /* answer over our limit */                      \
-    X(unmappable, NONE, 0, ELSEWHERE)      /* this type cannot express the request */       \
-    X(no_fds, NONE, 0, ELSEWHERE)          /* our own lack of descriptors */                \
-    X(cancelled, NONE, 0, STOP)            /* the client left */
+/* Whether the attempt that follows counts against the model's retry budget. */
+enum further {
+    FURTHER_FREE,    /* the work died with the backend, or was never begun */
+    FURTHER_BUDGETED /* the backend lives and was loaded for nothing: more of it is a storm */
+};
+
+#define FAILURE_LIST(X)                                                                        \
+    X(ok, NONE, 0, STOP, FREE)                                                                 \
+    X(connect_refused, DOWN, 0, ELSEWHERE, FREE)                                               \
+    X(connect_timeout, DOWN, 0, ELSEWHERE, FREE)                                               \
+    X(unreachable, DOWN, 0, ELSEWHERE, FREE)                                                   \
+    X(dns_failed, DOWN, 0, ELSEWHERE, FREE)                                                    \
+    X(tls_failed, DOWN, 0, ELSEWHERE, FREE)                                                    \
+    X(reset, DOWN, RETRY_ON_RESET, ELSEWHERE, FREE)  /* after any number of bytes */           \
+    X(closed, DOWN, RETRY_ON_RESET, ELSEWHERE, FREE) /* end without an answer byte */          \
+    X(truncated, DOWN, 0, ELSEWHERE, FREE)           /* body shorter than its framing said */  \
+    X(first_token_timeout, DOWN, 0, ELSEWHERE, BUDGETED) /* silence: never repeated here */    \
+    X(stall, DOWN, 0, ELSEWHERE, BUDGETED)               /* silence after content */           \
+    X(send_timeout, DOWN, 0, ELSEWHERE, BUDGETED)        /* accepts but does not read */       \
+    X(total_timeout, NONE, 0, ELSEWHERE, BUDGETED)       /* its share of the time is up */     \
+    X(http_401, NONE, 0, ELSEWHERE, FREE)                /* our key for it is wrong */         \
+    X(http_402, NONE, 0, ELSEWHERE, FREE)                                                      \
+    X(http_403, NONE, 0, ELSEWHERE, FREE)                                                      \
+    X(http_404, NONE, 0, ELSEWHERE, FREE) /* does not know the model or the path */            \
+    X(http_405, NONE, 0, ELSEWHERE, FREE)                                                      \
+    X(http_408, NONE, 0, ELSEWHERE, BUDGETED)                                                  \
+    X(http_429, HOLD, RETRY_ON_429, ELSEWHERE, BUDGETED)                                       \
+    X(http_529, HOLD, RETRY_ON_429, ELSEWHERE, BUDGETED) /* overloaded (Anthropic) */          \
+    X(http_3xx, NONE, 0, ELSEWHERE, FREE)                /* redirects are never followed */    \
+    X(http_500, SUSPECT, RETRY_ON_500, ELSEWHERE, BUDGETED)                                    \
+    X(http_501, NONE, 0, ELSEWHERE, FREE)                                                      \
+    X(http_502, DOWN, 0, ELSEWHERE, BUDGETED)                                                  \
+    X(http_503, DOWN, 0, ELSEWHERE, BUDGETED)                                                  \
+    X(http_504, DOWN, 0, ELSEWHERE, BUDGETED)                                                  \
+    X(http_5xx, SUSPECT, 0, ELSEWHERE, BUDGETED)                                               \
+    X(loading, DOWN, 0, ELSEWHERE, FREE)              /* 503 "Loading model" of llama.cpp */   \
+    X(client_error, NONE, 0, CLIENT, FREE)            /* 400, 413, 422 and other 4xx */        \
+    X(error_in_body, SUSPECT, 0, ELSEWHERE, BUDGETED) /* 200 with an error object */           \
+    X(error_in_stream, SUSPECT, 0, ELSEWHERE, BUDGETED)                                        \
+    X(aborted, SUSPECT, 0, ELSEWHERE, BUDGETED)  /* finish_reason abort or error */            \
+    X(not_json, SUSPECT, 0, ELSEWHERE, BUDGETED) /* HTML, gzip, junk */                        \
+    X(empty_body, SUSPECT, 0, ELSEWHERE, BUDGETED)                                             \
+    X(no_finish, SUSPECT, 0, ELSEWHERE, BUDGETED)    /* a clean end that is not an answer */   \
+    X(bad_response, SUSPECT, 0, ELSEWHERE, BUDGETED) /* not HTTP */                            \
+    X(seam_mismatch, NONE, 0, ELSEWHERE, FREE)       /* cannot go on where the answer broke */ \
+    X(too_large, NONE, 0, ELSEWHERE, BUDGETED)       /* answer over our limit */               \
+    X(unmappable, NONE, 0, ELSEWHERE, FREE) /* this type cannot express the request */         \
+    X(no_fds, NONE, 0, ELSEWHERE, FREE)     /* our own lack of descriptors */                  \
+    X(cancelled, NONE, 0, STOP, FREE)       /* the client left */
 
 enum failure {
-#define FAILURE_ENUM(name, blame, retry, next) FAILURE_##name,
+#define FAILURE_ENUM(name, blame, retry, next, further) FAILURE_##name,
     FAILURE_LIST(FAILURE_ENUM)
 #undef FAILURE_ENUM
         FAILURE_COUNT
@@ -82,6 +88,7 @@ struct verdict {
     enum blame blame;
     uint32_t retry_on; /* bit of enum retry_on, 0: never again at this backend */
     enum next next;
+    enum further further;
 };
 
 const struct verdict *verdict_of(enum failure f);
