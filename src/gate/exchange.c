@@ -357,7 +357,7 @@ static const struct step *pick_run(struct exchange *x)
     uint32_t tries;
     bool in_time = exchange_now(x) < x->due_ms;
     if (in_time && x->tried.count < TRIED_MAX && choose(x, &p, &tries)) {
-        return open_attempt(x, &p, tries);
+        return exchange_may_attempt(x) ? open_attempt(x, &p, tries) : &step_fail;
     }
     x->error = in_time ? nobody_left(x)
                        : (struct client_error){.status = 504,
@@ -375,10 +375,10 @@ static const struct step *backoff_run(struct exchange *x)
 
 static const struct step *fail_run(struct exchange *x)
 {
-    log_warn("exchange failed", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
-             LOG_NUM("status", x->error.status), LOG_TEXT("code", x->error.code),
-             LOG_STR("attempts", x->trail),
-             LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
+    LOG_AT(x->is_over_budget ? LOG_INFO : LOG_WARN, "exchange failed", LOG_NUM("x", x->serial),
+           LOG_STR("model", x->model->name), LOG_NUM("status", x->error.status),
+           LOG_TEXT("code", x->error.code), LOG_STR("attempts", x->trail),
+           LOG_NUM("took_ms", exchange_now(x) - x->started_ms), LOG_DONE);
     answer_error(x);
     return &step_done;
 }
@@ -480,6 +480,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
         end_exchange(x);
         return;
     }
+    retry_budget_count(w->gateway->retry_budget[x->model->index], x->started_ms);
     x->due_ms = x->started_ms + total_ms(x->model);
     x->keeps_transcript =
         x->request.n == 1 && w->gateway->settings->resume != RESUME_POLICY_OFF;

@@ -81,7 +81,9 @@ struct exchange {
     struct pick retry_pick;
     uint32_t retry_tries; /* tries so far at that backend */
     uint64_t backoff_until_ms;
-    bool drew_500; /* this request's 500s blame nobody else */
+    bool is_budgeted;    /* the next attempt counts against the retry budget */
+    bool is_over_budget; /* and there was none left for it */
+    bool drew_500;       /* this request's 500s blame nobody else */
     const struct backend
         *broken[BROKEN_MAX]; /* connections that broke after the request was sent */
     uint32_t broken_count;

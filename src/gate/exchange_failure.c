@@ -6,7 +6,7 @@
  * What a failed attempt leads to: one door before commit, one after it.
  */
 
-enum { DEATH_WAIT_MS = 600 };
+enum { DEATH_WAIT_MS = 600, BUDGET_RETRY_AFTER_S = 1 };
 
 static const char *const retry_words[] = {[RETRY_SAME] = "same backend again",
                                           [RETRY_NEXT] = "next backend",
@@ -137,6 +137,7 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     note_broken(x, f);
     note_failure(x, f, retry_words[step]);
     keep_or_forget(x, f);
+    x->is_budgeted = verdict_of(f)->further == FURTHER_BUDGETED && !x->has_begun;
     if (step == RETRY_GIVE_CLIENT) {
         pass_client_error(x);
     }
@@ -151,6 +152,37 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     }
     tried_add(&x->tried, x->retry_pick.member->backend->index);
     return &step_pick;
+}
+
+/* --- the retry budget --- */
+
+/* A storm is told of once in a while, not once a request. */
+static void tell_refusals(struct exchange *x, struct retry_budget *budget)
+{
+    uint64_t refused = retry_budget_tell(budget, exchange_now(x));
+    if (refused > 0) {
+        log_warn("retry budget exhausted", LOG_STR("model", x->model->name),
+                 LOG_NUM("refused", refused), LOG_STR("attempts", x->trail));
+    }
+}
+
+bool exchange_may_attempt(struct exchange *x)
+{
+    struct retry_budget *budget = x->worker->gateway->retry_budget[x->model->index];
+    if (!x->is_budgeted || retry_budget_take(budget, exchange_now(x))) {
+        x->is_budgeted = false;
+        return true;
+    }
+    tell_refusals(x, budget);
+    x->is_over_budget = true;
+    x->error = (struct client_error){
+        .status = 503,
+        .type = "service_unavailable",
+        .code = "retry_budget_exhausted",
+        .message = STR("The backends of this model fail too often; the request is not tried "
+                       "again."),
+        .retry_after_s = BUDGET_RETRY_AFTER_S};
+    return false;
 }
 
 /* --- after commit --- */

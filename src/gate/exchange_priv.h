@@ -43,6 +43,10 @@ struct client_error exchange_interrupted(void);
  */
 const struct step *exchange_spare_third(struct exchange *x);
 
+/* Whether the retry budget has room for the attempt that is about to be made, where it needs
+ * any; takes it. False: x->error says so. */
+bool exchange_may_attempt(struct exchange *x);
+
 /* Counts the attempt as good, tells the board. */
 void exchange_succeed(struct exchange *x);
 

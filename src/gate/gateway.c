@@ -75,6 +75,11 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->board = board_new(&s->catalog, clock_mono_ms());
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
+    g->retry_budget =
+        arena_zalloc(&g->arena, sizeof(g->retry_budget[0]) * s->catalog.model_count);
+    for (size_t i = 0; i < s->catalog.model_count; i++) {
+        g->retry_budget[i] = retry_budget_new(&s->catalog.models[i].retry_budget);
+    }
     for (size_t i = 0; i < count; i++) {
         make_request_head(g, &s->catalog.backends[i]);
     }
@@ -96,6 +101,9 @@ void gateway_free(struct gateway **g)
     }
     for (size_t i = 0; i < gone->settings->catalog.backend_count; i++) {
         SSL_CTX_free(gone->backend_tls[i]);
+    }
+    for (size_t i = 0; i < gone->settings->catalog.model_count; i++) {
+        retry_budget_free(&gone->retry_budget[i]);
     }
     SSL_CTX_free(gone->listen_tls);
     board_free(&gone->board);

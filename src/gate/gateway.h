@@ -10,6 +10,7 @@
 #include "llm/dialect.h"
 #include "net/loop.h"
 #include "tiers/board.h"
+#include "tiers/retry_budget.h"
 
 /*
  * What all threads of one gateway share: the settings, the board, TLS settings, and the way to
@@ -27,6 +28,7 @@ struct gateway {
     SSL_CTX **backend_tls; /* one a backend, NULL: plain */
     struct str
         *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
+    struct retry_budget **retry_budget; /* one a model */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */
     _Atomic uint64_t exchange_serial;

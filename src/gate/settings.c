@@ -220,9 +220,11 @@ static void read_deadlines(struct conf *c, const struct conf_node *n, void *into
 
 static void read_retry(struct conf *c, const struct conf_node *n, void *into)
 {
-    struct retry_policy judged = {0};
-    ((struct draft *)into)->retry = n;
+    struct draft *d = into;
+    struct retry_draft judged = {.budget = d->retry_budget};
+    d->retry = n;
     (void)conf_read_map(c, n, &RETRY_TABLE, &judged);
+    d->retry_budget = judged.budget;
 }
 
 static void read_degrades(struct conf *c, const struct conf_node *n, void *into)
@@ -274,7 +276,7 @@ static const struct conf_row ROOT_ROWS[] = {
     {.name = "retry",
      .type = CONF_READ,
      .read = read_retry,
-     .help = "what is tried again at the same backend; also per backend"},
+     .help = "what is tried again, and how much; also per backend, the budget per model"},
     {.name = "streams",
      .type = CONF_TABLE,
      .table = &STREAMS_TABLE,
@@ -314,8 +316,8 @@ const struct conf_table *const *settings_tables(size_t *count)
 {
     static const struct conf_table *const TABLES[] = {
         &ROOT_TABLE,      &BACKEND_TABLE, &BACKEND_TLS_TABLE, &MODEL_TABLE,   &HEALTH_TABLE,
-        &DEADLINES_TABLE, &RETRY_TABLE,   &DEGRADE_TABLE,     &STREAMS_TABLE, &LIMITS_TABLE,
-        &LOG_TABLE,       &KEY_TABLE,     &TLS_TABLE};
+        &DEADLINES_TABLE, &RETRY_TABLE,   &BUDGET_TABLE,      &DEGRADE_TABLE, &STREAMS_TABLE,
+        &LIMITS_TABLE,    &LOG_TABLE,     &KEY_TABLE,         &TLS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -352,6 +354,7 @@ static void set_defaults(struct draft *d)
     s->log_format = LOG_LOGFMT;
     s->log_file = STR("stderr");
     policy_set_degrade(d->degrade);
+    policy_set_retry_budget(&d->retry_budget);
 }
 
 static void check_token(struct draft *d)

@@ -236,7 +236,7 @@ static const struct conf_row BACKEND_ROWS[] = {
     {.name = "retry",
      .type = CONF_TABLE,
      CONF_FIELD(struct backend, retry),
-     .table = &RETRY_TABLE,
+     .table = &BACKEND_RETRY_TABLE,
      .help = "its own; keys left out are the file's"},
     {.name = "degrade",
      .type = CONF_READ,
@@ -271,7 +271,7 @@ static void set_defaults(struct draft *d, const struct conf_node *n, struct back
     b->degrade = d->degrade[b->type];
     apply_general(d, d->health, &HEALTH_TABLE, &b->health);
     apply_general(d, d->deadlines, &DEADLINES_TABLE, &b->deadlines);
-    apply_general(d, d->retry, &RETRY_TABLE, &b->retry);
+    apply_general(d, d->retry, &BACKEND_RETRY_TABLE, &b->retry);
     d->conf->is_quiet = false;
 }
 

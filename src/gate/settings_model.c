@@ -38,6 +38,14 @@ static void note_tiers(struct conf *c, const struct conf_node *n, void *into)
     ((struct model_draft *)into)->tiers = n;
 }
 
+static void read_own_retry(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct model *model = ((struct model_draft *)into)->model;
+    struct retry_draft own = {.budget = model->retry_budget};
+    (void)conf_read_map(c, n, &MODEL_RETRY_TABLE, &own);
+    model->retry_budget = own.budget;
+}
+
 static const struct conf_row MODEL_ROWS[] = {
     {.name = "aliases",
      .type = CONF_READ,
@@ -48,6 +56,10 @@ static const struct conf_row MODEL_ROWS[] = {
      .flags = CONF_REQUIRED,
      .read = note_tiers,
      .help = "backends in order of preference, each with its own name for the model"},
+    {.name = "retry",
+     .type = CONF_READ,
+     .read = read_own_retry,
+     .help = "its own budget; keys left out are the file's"},
     {.name = "streams", .type = CONF_LATER},
 };
 const struct conf_table MODEL_TABLE = {.what = "a model", CONF_ROWS(MODEL_ROWS)};
@@ -269,6 +281,7 @@ static void read_model(struct draft *d, const struct conf_item *item, struct mod
                        struct claims *claims)
 {
     struct model_draft m = {.d = d, .model = model};
+    model->retry_budget = d->retry_budget;
     (void)conf_read_map(d->conf, item->value, &MODEL_TABLE, &m);
     if (m.aliases) {
         read_aliases(&m, claims);

@@ -3,6 +3,7 @@
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 enum { FALLBACK_TOKENS = 200, SMALL_TOKENS = 400, TOKENS_MAX = 1000 * 1000 * 1000 };
+enum { PER_SECOND_MAX = 1000 * 1000 };
 
 static const struct conf_row HEALTH_ROWS[] = {
     {.name = "interval",
@@ -114,6 +115,39 @@ static void read_retry_on(struct conf *c, const struct conf_node *n, void *into)
     }
 }
 
+static const struct conf_row BUDGET_ROWS[] = {
+    {.name = "share",
+     .type = CONF_PERCENT,
+     CONF_FIELD(struct retry_budget_policy, share_per_10k),
+     .min = 0,
+     .max = 100 * 100,
+     .fallback = "20%",
+     .help = "further attempts by the number of requests, over 10 s"},
+    {.name = "per_second",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct retry_budget_policy, per_second),
+     .min = 0,
+     .max = PER_SECOND_MAX,
+     .fallback = "10",
+     .help = "further attempts on top of that, each second"},
+};
+const struct conf_table BUDGET_TABLE = {.what = "'budget'", CONF_ROWS(BUDGET_ROWS)};
+
+static void read_budget(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct retry_budget_policy *budget = &((struct retry_draft *)into)->budget;
+    budget->is_off = n->kind == CONF_SCALAR && str_eq(n->text, STR("off"));
+    if (budget->is_off) {
+        return;
+    }
+    if (n->kind != CONF_MAP) {
+        conf_error(c, n->start, "expected off, or a mapping of share and per_second, not %s",
+                   conf_is_null(n) ? "nothing" : conf_quote(c, n).ptr);
+        return;
+    }
+    (void)conf_read_map(c, n, &BUDGET_TABLE, budget);
+}
+
 static const struct conf_row RETRY_ROWS[] = {
     {.name = "same_backend",
      .type = CONF_INTEGER,
@@ -141,8 +175,18 @@ static const struct conf_row RETRY_ROWS[] = {
      .max = 10 * MINUTE,
      .fallback = "5s",
      .help = "the longest Retry-After that is waited for; a longer one moves on at once"},
+    {.name = "budget", /* the last: a backend has none, a model nothing else */
+     .type = CONF_READ,
+     .read = read_budget,
+     .fallback = "{share: 20%, per_second: 10}",
+     .help = "further attempts that a model may draw in all; off for any number"},
 };
+enum { BUDGET_ROW = sizeof(RETRY_ROWS) / sizeof(RETRY_ROWS[0]) - 1 };
 const struct conf_table RETRY_TABLE = {.what = "'retry'", CONF_ROWS(RETRY_ROWS)};
+const struct conf_table BACKEND_RETRY_TABLE = {
+    .what = "a backend's 'retry'", .rows = RETRY_ROWS, .count = BUDGET_ROW};
+const struct conf_table MODEL_RETRY_TABLE = {
+    .what = "a model's 'retry'", .rows = &RETRY_ROWS[BUDGET_ROW], .count = 1};
 
 enum { ROW_MAX_TOKENS = 1, ROW_TEMPERATURE = 2 }; /* bits, as the rows stand */
 
@@ -198,6 +242,11 @@ void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES])
         .notice = STR("Response from fallback \xe2\x80\x94 may be slower or shorter")};
     by_type[BACKEND_OLLAMA] =
         (struct degrade_policy){.has_max_tokens = true, .max_tokens = SMALL_TOKENS};
+}
+
+void policy_set_retry_budget(struct retry_budget_policy *b)
+{
+    *b = (struct retry_budget_policy){.share_per_10k = 20 * 100, .per_second = 10};
 }
 
 void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degrade_policy *out)

@@ -24,6 +24,12 @@ enum {
     NAME_MAX_BYTES = 64
 };
 
+/* The file's `retry`: what backends take over, and what models do. */
+struct retry_draft {
+    struct retry_policy policy; /* first: a backend's own `retry` is this alone */
+    struct retry_budget_policy budget;
+};
+
 struct draft {
     struct settings s; /* first: the tables of simple values write into it */
     struct conf *conf; /* borrowed */
@@ -31,13 +37,17 @@ struct draft {
     const struct conf_node *backends, *models;
     const struct conf_node *health, *deadlines, *retry;
     struct degrade_policy degrade[BACKEND_TYPES];
-    struct backend *backend_array; /* the catalog's, while it is filled */
-    bool *is_used;                 /* by index: some tier has the backend */
+    struct retry_budget_policy retry_budget; /* the file's, for each model */
+    struct backend *backend_array;           /* the catalog's, while it is filled */
+    bool *is_used;                           /* by index: some tier has the backend */
 };
 
 extern const struct conf_table HEALTH_TABLE;
 extern const struct conf_table DEADLINES_TABLE;
-extern const struct conf_table RETRY_TABLE;
+extern const struct conf_table RETRY_TABLE;         /* into a retry_draft */
+extern const struct conf_table BACKEND_RETRY_TABLE; /* into a retry_policy */
+extern const struct conf_table MODEL_RETRY_TABLE;   /* into a retry_draft */
+extern const struct conf_table BUDGET_TABLE;
 extern const struct conf_table DEGRADE_TABLE;
 extern const struct conf_table BACKEND_TABLE;
 extern const struct conf_table BACKEND_TLS_TABLE;
@@ -50,6 +60,7 @@ const struct conf_table *const *settings_tables(size_t *count);
 /* The built-in policies of a type. */
 void policy_set_defaults(enum backend_type type, struct backend *b);
 void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES]);
+void policy_set_retry_budget(struct retry_budget_policy *b);
 
 /* `off`, or a mapping that takes the place of what *out holds. */
 void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degrade_policy *out);

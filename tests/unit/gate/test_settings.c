@@ -33,7 +33,8 @@ static const char EXAMPLE[] =
     "\n"
     "health:    {interval: 10s, timeout: 5s, degraded_after: 2s, down_after: 3, up_after: 2}\n"
     "retry:     {same_backend: 1, on: [429, 500, reset], backoff: 250ms, retry_after_up_to: "
-    "5s}\n"
+    "5s,\n"
+    "            budget: {share: 20%, per_second: 10}}\n"
     "streams:   {upstream: auto, keep_alive: 10s}\n"
     "limits:    {header: 32k, body: 32m, connections: 65536}\n"
     "log:       {level: info, format: logfmt, file: stderr}                 # logfmt | json\n"
@@ -89,6 +90,15 @@ static void loads_the_example_of_the_contract(void **state)
     unload(&l);
 }
 
+static void assert_budget(const struct loading *l, size_t model, uint32_t share_per_10k,
+                          uint32_t per_second)
+{
+    const struct retry_budget_policy *b = &l->s->catalog.models[model].retry_budget;
+    assert_false(b->is_off);
+    assert_int_equal(b->share_per_10k, share_per_10k);
+    assert_int_equal(b->per_second, per_second);
+}
+
 static void has_the_defaults_of_the_contract(void **state)
 {
     struct loading l;
@@ -132,6 +142,7 @@ static void has_the_defaults_of_the_contract(void **state)
     assert_int_equal(b->retry.backoff_ms, 250);
     assert_int_equal(b->retry.retry_after_up_to_ms, 5000);
     assert_false(b->degrade.has_max_tokens);
+    assert_budget(&l, 0, 2000, 10);
     assert_true(str_eq(l.s->catalog.models[0].tiers[0].members[0].model, STR("m")));
     unload(&l);
 }
@@ -220,6 +231,34 @@ static void the_nearest_deadline_counts(void **state)
     assert_int_equal(get_backend(&l, "own")->deadlines.stall_ms, 30000);
     assert_int_equal(get_backend(&l, "file")->deadlines.stall_ms, 30000);
     assert_int_equal(get_backend(&l, "vllm")->deadlines.stall_ms, 10000);
+    unload(&l);
+}
+
+static void the_nearest_retry_budget_counts(void **state)
+{
+    struct loading l;
+    (void)state;
+    load_well(&l, "backends: {a: {type: vllm, url: 'http://h:1', retry: {same_backend: 3}}}\n"
+                  "models:\n"
+                  "  file: {tiers: [a]}\n"
+                  "  own: {tiers: [a], retry: {budget: {share: 0%, per_second: 0}}}\n"
+                  "  part: {tiers: [a], retry: {budget: {share: 100%}}}\n"
+                  "  none: {tiers: [a], retry: {budget: off}}\n"
+                  "  empty: {tiers: [a], retry: {}}\n"
+                  "retry: {backoff: 1s, budget: {share: 2.5%, per_second: 1000}}\n");
+    assert_budget(&l, 0, 250, 1000);
+    assert_budget(&l, 1, 0, 0);
+    assert_budget(&l, 2, 10000, 1000);
+    assert_true(l.s->catalog.models[3].retry_budget.is_off);
+    assert_budget(&l, 4, 250, 1000);
+    assert_int_equal(get_backend(&l, "a")->retry.backoff_ms, 1000);
+    assert_int_equal(get_backend(&l, "a")->retry.same_backend, 3);
+    unload(&l);
+    load_well(&l, "backends: {a: {type: vllm, url: 'http://h:1'}}\n"
+                  "models: {m: {tiers: [a]}, n: {tiers: [a], retry: {budget: {}}}}\n"
+                  "retry: {budget: off}\n");
+    assert_true(l.s->catalog.models[0].retry_budget.is_off);
+    assert_budget(&l, 1, 2000, 10);
     unload(&l);
 }
 
@@ -431,6 +470,7 @@ int main(void)
         cmocka_unit_test(has_the_defaults_of_the_contract),
         cmocka_unit_test(reads_every_value),
         cmocka_unit_test(the_nearest_deadline_counts),
+        cmocka_unit_test(the_nearest_retry_budget_counts),
         cmocka_unit_test(slow_types_get_more_time),
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),
         cmocka_unit_test(takes_tiers_in_every_form),

@@ -93,6 +93,13 @@ static void refuses_wrong_values_of_the_sections(void **state)
         {"retry: {on: 500}\n", ":1:13: error: 'on' must be a list of 429, 500 and reset"},
         {"retry: {on: [503]}\n", ":1:14: error: 'on' knows 429, 500 and reset, not '503'\n"},
         {"retry: {same_backend: 6}\n", "'same_backend' must be from 0 to 5, not '6'\n"},
+        {"retry: {budget: 20%}\n",
+         ":1:17: error: expected off, or a mapping of share and per_second, not '20%'\n"},
+        {"retry: {budget: {share: 20}}\n",
+         ":1:25: error: 'share' must be a percentage such as 20% or 2.5%, not '20'\n"},
+        {"retry: {budget: {share: 101%}}\n",
+         ":1:25: error: 'share' must be from 0% to 100%, not '101%'\n"},
+        {"retry: {budget: {per_secnd: 1}}\n", "did you mean 'per_second'?\n"},
         {"degrade: {vlm: {}}\n", ":1:11: error: 'degrade' has an entry per backend type"},
         {"degrade: off\n", ":1:10: error: expected a mapping from backend types"},
         {"degrade: {vllm: on}\n", ":1:17: error: expected off, or a mapping"},
@@ -174,6 +181,8 @@ static void refuses_wrong_details_of_backends(void **state)
          "file '/nonexistent': No such file or directory\n"},
         {"backends: {a: {type: vllm, url: http://h}, a: {type: vllm, url: http://h}}" MODELS,
          "key 'a' is given twice, before on line 1\n"},
+        {"backends: {a: {type: vllm, url: http://h, retry: {budget: off}}}" MODELS,
+         ":1:51: error: unknown key 'budget' in a backend's 'retry'\n"},
         {"backends: {a: {type: vllm, url: http://h, health: {interval: 1ms}}}" MODELS,
          "'interval' must be from 100ms to 1h, not '1ms'\n"},
     };
@@ -224,6 +233,8 @@ static void refuses_wrong_models(void **state)
         {BACKENDS "models: {\"*\": {tiers: [gpu1]}}", "'*' is an alias, not a model's name\n"},
         {BACKENDS "models: {m: {tiers: [gpu1], streams: {}}}",
          "unknown key 'streams'; this version does not have it yet\n"},
+        {BACKENDS "models: {m: {tiers: [gpu1], retry: {backoff: 1s}}}",
+         ":2:37: error: unknown key 'backoff' in a model's 'retry'\n"},
         {BACKENDS "models: {m: {tires: [gpu1]}}", "did you mean 'tiers'?\n"},
     };
     (void)state;
