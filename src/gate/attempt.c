@@ -291,11 +291,13 @@ static void note_content(struct attempt *a)
     uint64_t now_ms = loop_now_ms(a->worker->loop);
     if (a->first_content_ms == 0) {
         a->first_content_ms = now_ms;
+        flow_begin(&a->flow, a->backend->min_tokens_per_second, now_ms);
         board_count_first_token(a->worker->gateway->board, a->backend->index,
                                 now_ms - a->started_ms);
     }
     a->progress_ms = now_ms;
     a->tokens++;
+    flow_add(&a->flow, now_ms);
     if (a->tokens - a->tokens_told >= TOKENS_TOLD_EVERY) {
         tell_tokens(a);
     }

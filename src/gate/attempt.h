@@ -13,6 +13,7 @@
 #include "llm/transcript.h"
 #include "net/http_call.h"
 #include "tiers/degrade.h"
+#include "tiers/flow.h"
 #include "tiers/picker.h"
 #include "tiers/verdict.h"
 #include "wire/ndjson.h"
@@ -55,6 +56,7 @@ struct attempt {
     uint64_t first_content_ms; /* 0: none yet */
     uint64_t progress_ms;      /* when content last came */
     uint64_t tokens;           /* pieces of content */
+    struct flow flow;          /* of them: does it crawl? */
 
     struct reply_event event;
     struct str raw;

@@ -179,6 +179,24 @@ static bool waits_for_whole(const struct attempt *a)
     return !a->streams && a->first_content_ms == 0;
 }
 
+/* Between pieces of content: silence, a crawl, or the end of the exchange's own time. */
+static uint64_t content_due(const struct exchange *x, enum failure *as)
+{
+    const struct attempt *a = x->attempt;
+    uint64_t due_ms = a->progress_ms + a->backend->deadlines.stall_ms;
+    uint64_t crawl_due_ms = a->finished ? UINT64_MAX : flow_due_ms(&a->flow);
+    *as = FAILURE_stall;
+    if (crawl_due_ms < due_ms) {
+        due_ms = crawl_due_ms;
+        *as = FAILURE_too_slow;
+    }
+    if (x->due_ms < due_ms) {
+        due_ms = x->due_ms;
+        *as = FAILURE_total_timeout;
+    }
+    return due_ms;
+}
+
 uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
 {
     const struct attempt *a = x->attempt;
@@ -188,9 +206,7 @@ uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
         return a->error_due_ms;
     }
     if (a->first_content_ms != 0) {
-        *as = x->due_ms < a->progress_ms + d->stall_ms ? FAILURE_total_timeout : FAILURE_stall;
-        return x->due_ms < a->progress_ms + d->stall_ms ? x->due_ms
-                                                        : a->progress_ms + d->stall_ms;
+        return content_due(x, as);
     }
     uint64_t from_ms = a->connected_ms ? a->connected_ms : a->started_ms + d->connect_ms;
     uint64_t due_ms =

@@ -126,6 +126,7 @@ static bool client_is_behind(struct exchange *x)
     } else if (a->is_paused) {
         /* The backend's patience begins anew: it could not be heard. */
         a->progress_ms = exchange_now(x);
+        flow_restart(&a->flow, a->progress_ms);
         x->finish_by_ms = a->finished ? a->progress_ms + FINISH_GRACE_MS : 0;
         attempt_resume(a);
     }

@@ -1,7 +1,8 @@
 #include "base/conf_value.h"
 #include "gate/settings_private.h"
+#include "tiers/flow.h"
 
-enum { API_KEY_BYTES = 4096, URL_BYTES = 2048, HEADER_BYTES = 8192 };
+enum { API_KEY_BYTES = 4096, URL_BYTES = 2048, HEADER_BYTES = 8192, FLOW_MOST = 100000 };
 
 static void read_type(struct conf *c, const struct conf_node *n, void *into)
 {
@@ -173,6 +174,23 @@ static void read_own_degrade(struct conf *c, const struct conf_node *n, void *in
     policy_read_degrade(c, n, &b->degrade);
 }
 
+static void read_min_flow(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct backend *b = into;
+    struct str text = STR("");
+    double value = 0;
+    if (!conf_text(c, n, &text)) {
+        return;
+    }
+    if (conf_double(text, &value) != ERR_OK || value < FLOW_LEAST || value > FLOW_MOST) {
+        conf_error(c, n->start,
+                   "'min_tokens_per_second' must be a number from %.1f to %d, not %s",
+                   FLOW_LEAST, FLOW_MOST, conf_quote(c, n).ptr);
+        return;
+    }
+    b->min_tokens_per_second = value;
+}
+
 static const struct conf_row BACKEND_TLS_ROWS[] = {
     {.name = "ca",
      .type = CONF_PATH,
@@ -233,6 +251,10 @@ static const struct conf_row BACKEND_ROWS[] = {
      CONF_FIELD(struct backend, deadlines),
      .table = &DEADLINES_TABLE,
      .help = "its own; keys left out are the file's"},
+    {.name = "min_tokens_per_second",
+     .type = CONF_READ,
+     .read = read_min_flow,
+     .help = "a stream with less of them over 10 s counts as stalled"},
     {.name = "retry",
      .type = CONF_TABLE,
      CONF_FIELD(struct backend, retry),

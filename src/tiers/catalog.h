@@ -78,6 +78,7 @@ struct backend {
         tls_key; /* PEM files; empty: the system's CAs, no client certificate */
     struct health_policy health;
     struct deadlines deadlines;
+    double min_tokens_per_second; /* a stream below it for 10 s has stalled; 0: not judged */
     struct retry_policy retry;
     struct degrade_policy degrade;
 };

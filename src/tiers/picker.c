@@ -104,10 +104,11 @@ static const struct tier_member *pick_in_tier(const struct tier *tier,
     return degraded.offered > 0 ? draw_best(&degraded, rand) : NULL;
 }
 
-/* Somebody who answers nothing costs a trial its whole deadline, and may still be at work. */
+/* Somebody who answers nothing, or next to nothing, costs a trial its whole deadline, and may
+ * still be at work. */
 static bool is_silence(enum failure f)
 {
-    return f == FAILURE_first_token_timeout || f == FAILURE_stall ||
+    return f == FAILURE_first_token_timeout || f == FAILURE_stall || f == FAILURE_too_slow ||
            f == FAILURE_send_timeout || f == FAILURE_connect_timeout ||
            f == FAILURE_total_timeout;
 }

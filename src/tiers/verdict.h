@@ -44,9 +44,10 @@ enum further {
     X(truncated, DOWN, 0, ELSEWHERE, FREE)           /* body shorter than its framing said */  \
     X(first_token_timeout, DOWN, 0, ELSEWHERE, BUDGETED) /* silence: never repeated here */    \
     X(stall, DOWN, 0, ELSEWHERE, BUDGETED)               /* silence after content */           \
-    X(send_timeout, DOWN, 0, ELSEWHERE, BUDGETED)        /* accepts but does not read */       \
-    X(total_timeout, NONE, 0, ELSEWHERE, BUDGETED)       /* its share of the time is up */     \
-    X(http_401, NONE, 0, ELSEWHERE, FREE)                /* our key for it is wrong */         \
+    X(too_slow, DOWN, 0, ELSEWHERE, BUDGETED) /* content, but below min_tokens_per_second */   \
+    X(send_timeout, DOWN, 0, ELSEWHERE, BUDGETED)  /* accepts but does not read */             \
+    X(total_timeout, NONE, 0, ELSEWHERE, BUDGETED) /* its share of the time is up */           \
+    X(http_401, NONE, 0, ELSEWHERE, FREE)          /* our key for it is wrong */               \
     X(http_402, NONE, 0, ELSEWHERE, FREE)                                                      \
     X(http_403, NONE, 0, ELSEWHERE, FREE)                                                      \
     X(http_404, NONE, 0, ELSEWHERE, FREE) /* does not know the model or the path */            \

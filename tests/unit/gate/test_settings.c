@@ -137,6 +137,7 @@ static void has_the_defaults_of_the_contract(void **state)
     assert_int_equal(b->deadlines.first_token_per_1k_ms, 500);
     assert_int_equal(b->deadlines.stall_ms, 10000);
     assert_int_equal(b->deadlines.total_ms, 300000);
+    assert_false(b->min_tokens_per_second > 0);
     assert_int_equal(b->retry.same_backend, 1);
     assert_int_equal(b->retry.on, RETRY_ON_429 | RETRY_ON_500 | RETRY_ON_RESET);
     assert_int_equal(b->retry.backoff_ms, 250);
@@ -164,6 +165,7 @@ static void assert_every_value_of_backend(const struct backend *b)
     assert_int_equal(b->deadlines.first_token_ms, 60000);
     assert_int_equal(b->retry.same_backend, 0);
     assert_int_equal(b->retry.on, RETRY_ON_RESET);
+    assert_true(b->min_tokens_per_second > 0.49 && b->min_tokens_per_second < 0.51);
     assert_false(b->degrade.has_max_tokens);
     assert_true(b->degrade.has_temperature);
     assert_int_equal(b->degrade.notice.len, 0);
@@ -189,6 +191,7 @@ static void reads_every_value(void **state)
               "    health: {down_after: 100}\n"
               "    deadlines: {connect: 5ms, first_token_per_1k: 0}\n"
               "    retry: {same_backend: 0, on: [reset]}\n"
+              "    min_tokens_per_second: 0.5\n"
               "    degrade: {temperature: 0.5}\n"
               "models: {m: {tiers: [a]}}\n");
     const struct settings *s = l.s;

@@ -285,6 +285,8 @@ static void makes_no_trial_after_silence(void **state)
         strike(f, i, silences[i], T0);
     }
     expect_nobody(f, T0 + 60000);
+    strike(f, 1, FAILURE_too_slow, T0 + 60000);
+    expect_nobody(f, T0 + 61000);
     strike(f, 2, FAILURE_reset, T0 + 60000);
     expect_pick(f, T0 + 61000, 2, true);
 }

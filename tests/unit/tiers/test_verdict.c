@@ -24,6 +24,7 @@ static const struct {
     {FAILURE_first_token_timeout,
      {"first_token_timeout", BLAME_DOWN, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_stall, {"stall", BLAME_DOWN, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
+    {FAILURE_too_slow, {"too_slow", BLAME_DOWN, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_send_timeout, {"send_timeout", BLAME_DOWN, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_total_timeout, {"total_timeout", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_http_401, {"http_401", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
@@ -131,6 +132,7 @@ static void never_repeats_after_silence(void **state)
     assert_int_equal(verdict_next(FAILURE_first_token_timeout, &policy, 1, 0, &wait),
                      RETRY_NEXT);
     assert_int_equal(verdict_next(FAILURE_stall, &policy, 1, 0, &wait), RETRY_NEXT);
+    assert_int_equal(verdict_next(FAILURE_too_slow, &policy, 1, 0, &wait), RETRY_NEXT);
     assert_int_equal(verdict_next(FAILURE_send_timeout, &policy, 1, 0, &wait), RETRY_NEXT);
     assert_int_equal(verdict_next(FAILURE_connect_timeout, &policy, 1, 0, &wait), RETRY_NEXT);
 }
