@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "wire/http_date.h"
 
 enum {
     RESPONSE_HEAD_MAX = 65536,
@@ -180,8 +181,16 @@ static struct str header_of(const struct attempt *a, const char *name)
     return http_find(a->head->header, a->head->header_count, name);
 }
 
-/* Delay in whole seconds or `retry-after-ms` (OpenAI); a date is not understood and counts as
- * none. */
+/* From now to a date, by the wall clock; none when it is past, or no date. */
+static uint64_t until_date_ms(struct str text)
+{
+    uint64_t date_ms = 0;
+    uint64_t now_ms = clock_wall_ms();
+    enum err e = http_date_read(text, &date_ms);
+    return e == ERR_OK && date_ms > now_ms ? date_ms - now_ms : 0;
+}
+
+/* Delay in whole seconds, a date (RFC 9110 10.2.3) or `retry-after-ms` (OpenAI). */
 static uint32_t read_retry_after_ms(const struct attempt *a)
 {
     uint64_t value = 0;
@@ -193,7 +202,8 @@ static uint32_t read_retry_after_ms(const struct attempt *a)
     if (e == ERR_RANGE) {
         return RETRY_AFTER_MAX_S * 1000U;
     }
-    return e == ERR_OK ? (uint32_t)value * 1000U : 0;
+    value = e == ERR_OK ? value * 1000U : until_date_ms(header_of(a, "retry-after"));
+    return value < RETRY_AFTER_MAX_S * 1000U ? (uint32_t)value : RETRY_AFTER_MAX_S * 1000U;
 }
 
 static bool is_media_type(struct str content_type, const char *type)

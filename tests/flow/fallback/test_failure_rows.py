@@ -1,6 +1,9 @@
 """Fallback before commit, row by row of the table in src/tiers/verdict.h: whatever the first backend
 does, the client gets one whole answer from the second, streamed or not, and sees it in the trail."""
 
+import email.utils
+import time
+
 import pytest
 from fake_llm import (answers, closes, completion, delta, events, hangs, hangs_after_head, replies,
                       resets, sends)
@@ -65,6 +68,12 @@ SILENT_ROWS = {
     "silence_after_the_role_chunk": lambda _q, w: (w.begin_stream(), w.event(delta("", role="assistant")), w.hang()),
     "comments_are_not_progress": lambda _q, w: (
         w.begin_stream(), [(w.chunk(": ping\n\n"), w.pause(0.05)) for _ in range(200)]),
+    "role_chunks_are_not_progress": lambda _q, w: (
+        w.begin_stream(), [(w.event(delta("", role="assistant")), w.pause(0.05)) for _ in range(200)]),
+    "empty_deltas_are_not_progress": lambda _q, w: (
+        w.begin_stream(), [(w.event(delta()), w.event(delta("")), w.pause(0.05)) for _ in range(200)]),
+    "a_dripping_head_is_not_progress": lambda _q, w: (
+        w.send(b"HTTP/1.1 200 OK\r\n"), w.drip(b"x-a: b\r\n" * 200, 1, 0.05)),
 }
 
 
@@ -179,6 +188,44 @@ def test_a_long_retry_after_holds_the_backend_for_others_too(llm, gateway):
     assert gw.chat().trail == "a:http_429,b:ok"
     assert gw.chat().trail == "b:ok"
     assert gw.backend("a")["held_for_s"] > 20
+
+
+def http_date(ahead_s: float) -> str:
+    return email.utils.formatdate(time.time() + ahead_s, usegmt=True)
+
+
+def test_a_retry_after_may_be_a_date(llm, gateway):
+    a, b = llm("a", chat=replies(429, retry_after=http_date(60))), llm("b")
+    gw = gateway(a, b)
+    assert gw.chat().trail == "a:http_429,b:ok"
+    assert 20 < gw.backend("a")["held_for_s"] <= 60
+
+
+def test_a_near_date_is_waited_for(llm, gateway):
+    def once(q, w):
+        replies(429, retry_after=http_date(2))(q, w)
+
+    a, b = llm("a", chat=[once, answers("after the wait")]), llm("b")
+    gw = gateway(a, b, retry="{same_backend: 1, on: [429], backoff: 20ms, retry_after_up_to: 5s}")
+    answer = gw.chat()
+    assert answer.text == "after the wait"
+    assert answer.trail == "a:http_429,a:ok"
+    assert answer.took_s > 0.9  # a date has whole seconds
+
+
+@pytest.mark.parametrize("date", [http_date(-60), "Sunday, 06-Nov-94 08:49:37 GMT", "soon"],
+                         ids=["past", "obsolete", "nonsense"])
+def test_a_retry_after_that_says_nothing_counts_as_none(date, llm, gateway):
+    a, b = llm("a", chat=[replies(429, retry_after=date), answers("at once")]), llm("b")
+    gw = gateway(a, b)
+    assert gw.chat().trail == "a:http_429,a:ok"
+
+
+def test_a_date_far_ahead_is_bounded(llm, gateway):
+    a, b = llm("a", chat=replies(429, retry_after="Fri, 31 Dec 9999 23:59:59 GMT")), llm("b")
+    gw = gateway(a, b)
+    assert gw.chat().trail == "a:http_429,b:ok"
+    assert 20 < gw.backend("a")["held_for_s"] <= 3600
 
 
 def test_retry_can_be_switched_off_per_backend(llm, gateway):
