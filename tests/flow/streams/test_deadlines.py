@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from fake_llm import Request, Wire, answers, delta, hangs, replies
 from gateway import wait_until
 from raw_client import CHAT, RawClient, post
@@ -52,6 +53,67 @@ def test_a_slice_is_kept_back_for_the_last_tier(llm, gateway):
     answer = gw.chat()
     assert answer.text == "Hello from b"
     assert answer.took_s < 1.5
+
+
+def test_a_slice_is_kept_back_for_each_tier(llm, gateway):
+    a, b, c = llm("a", chat=hangs()), llm("b", chat=hangs()), llm("c", chat=answers("Hello from c"))
+    gw = gateway(a, b, c, deadlines="{first_token: 10s, stall: 1s, total: 2s}")
+    for stream in (False, True):
+        answer = gw.chat(stream=stream)
+        assert (answer.streamed_text if stream else answer.text) == "Hello from c"
+        assert answer.took_s < 2
+    assert gw.logged("reason=total_timeout")
+
+
+NO_PROGRESS = {
+    "comments": lambda w: w.chunk(": ping\n\n"),
+    "empty_deltas": lambda w: w.event(delta("")),
+    "role_chunks": lambda w: w.event(delta("", role="assistant")),
+    "bytes_without_an_event": lambda w: w.chunk("x"),
+}
+
+
+def goes_silent_but_for(sound):
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        w.event(delta("", role="assistant"))
+        w.event(delta("Hello"))
+        while True:
+            sound(w)
+            w.pause(0.05)
+    return play
+
+
+def goes_on(q: Request, w: Wire) -> None:
+    is_rest = q.json["messages"][-1]["role"] == "assistant"
+    answers(" from b" if is_rest else "Hello from b")(q, w)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("sound", NO_PROGRESS)
+def test_what_is_no_content_is_no_progress(sound, stream, llm, gateway):
+    """A backend that only keeps its connection busy has stalled: the answer goes on at the next."""
+    a, b = llm("a", chat=goes_silent_but_for(NO_PROGRESS[sound])), llm("b", chat=goes_on)
+    gw = gateway(a, b, deadlines="{connect: 500ms, first_token: 1s, stall: 400ms, total: 20s}")
+    answer = gw.chat(stream=stream)
+    assert (answer.streamed_text if stream else answer.text) == "Hello from b"
+    assert gw.logged("reason=stall")
+    assert len(a.chats) == 1  # silence is never repeated there
+    wait_until(lambda: a.cancelled_at, 2, "the silent backend is cancelled")
+
+
+def test_empty_lines_of_ollama_are_no_progress(llm, gateway):
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream("application/x-ndjson")
+        while True:
+            w.line({"model": "x", "created_at": "t", "message": {"role": "assistant", "content": ""}, "done": False})
+            w.chunk("\n")
+            w.pause(0.05)
+
+    a, b = llm("a", type="ollama", chat=play), llm("b", chat=answers("Hello from b"))
+    answer = gateway(a, b).chat()
+    assert answer.text == "Hello from b"
+    assert answer.trail == "a:first_token_timeout,b:ok"
 
 
 def test_all_silent_is_bounded_by_the_exchanges_own_time(llm, gateway):
