@@ -83,7 +83,7 @@ static const struct step *await_more(struct exchange *x)
     if (x->attempt->finished && now_ms >= x->finish_by_ms) {
         return deliver_collected(x, true);
     }
-    if (now_ms >= exchange_attempt_due(x, &late)) {
+    if (now_ms >= exchange_attempt_due(x, x->attempt, &late)) {
         return exchange_next_after(x, late);
     }
     exchange_keep_client(x);
@@ -91,6 +91,12 @@ static const struct step *await_more(struct exchange *x)
 }
 
 const struct step *await_run(struct exchange *x)
+{
+    const struct step *next = await_attempt(x);
+    return next || x->has_begun ? next : hedge_await(x);
+}
+
+const struct step *await_attempt(struct exchange *x)
 {
     struct attempt *a = x->attempt;
     const struct step *next;

@@ -45,6 +45,7 @@ static void end_exchange(struct exchange *x)
 {
     struct loop *loop = x->worker->loop;
     attempt_close(&x->attempt);
+    attempt_close(&x->hedge);
     assembly_free(&x->assembly);
     transcript_fini(&x->transcript);
     task_cancel(loop, &x->task);
@@ -64,6 +65,7 @@ static void abandon(struct exchange *x)
     http_conn_attach(client, NULL, NULL);
     http_reply_abort(client, false);
     attempt_close(&x->attempt);
+    attempt_close(&x->hedge);
     x->step = &step_done;
 }
 
@@ -87,10 +89,11 @@ static uint64_t next_due(const struct exchange *x)
     if (x->step == &step_relay && http_reply_pending(x->client) > 0) {
         return x->due_ms; /* the backend is not being waited for */
     }
-    uint64_t due_ms = sooner(x->due_ms, exchange_attempt_due(x, &unused));
+    uint64_t due_ms = sooner(x->due_ms, exchange_attempt_due(x, x->attempt, &unused));
     if (x->finish_by_ms != 0) {
         due_ms = sooner(due_ms, x->finish_by_ms);
     }
+    due_ms = sooner(due_ms, hedge_due_ms(x));
     if (x->step != &step_pick && x->request.stream && keep_alive_ms > 0) {
         due_ms = sooner(due_ms, x->sent_ms + keep_alive_ms);
     }
@@ -180,9 +183,8 @@ static bool waits_for_whole(const struct attempt *a)
 }
 
 /* Between pieces of content: silence, a crawl, or the end of the exchange's own time. */
-static uint64_t content_due(const struct exchange *x, enum failure *as)
+static uint64_t content_due(const struct exchange *x, const struct attempt *a, enum failure *as)
 {
-    const struct attempt *a = x->attempt;
     uint64_t due_ms = a->progress_ms + a->backend->deadlines.stall_ms;
     uint64_t crawl_due_ms = a->finished ? UINT64_MAX : flow_due_ms(&a->flow);
     *as = FAILURE_stall;
@@ -197,16 +199,16 @@ static uint64_t content_due(const struct exchange *x, enum failure *as)
     return due_ms;
 }
 
-uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as)
+uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
+                              enum failure *as)
 {
-    const struct attempt *a = x->attempt;
     const struct deadlines *d = &a->backend->deadlines;
     if (a->error_due_ms != 0) {
         *as = a->failure;
         return a->error_due_ms;
     }
     if (a->first_content_ms != 0) {
-        return content_due(x, as);
+        return content_due(x, a, as);
     }
     uint64_t from_ms = a->connected_ms ? a->connected_ms : a->started_ms + d->connect_ms;
     uint64_t due_ms =
@@ -291,8 +293,8 @@ static bool choose(struct exchange *x, struct pick *p, uint32_t *tries)
     }
     *tries = 1;
     return pick_backend(
-        &(struct pick_query){x->model, w->gateway->board, &x->tried, exchange_now(x)}, &w->rand,
-        p);
+        &(struct pick_query){x->model, w->gateway->board, &x->tried, exchange_now(x), false},
+        &w->rand, p);
 }
 
 static const struct step *pass_over(struct exchange *x, const struct backend *b, enum failure f)
@@ -300,6 +302,41 @@ static const struct step *pass_over(struct exchange *x, const struct backend *b,
     answer_note(x, b->name, verdict_of(f)->name);
     tried_add(&x->tried, b->index);
     return &step_pick;
+}
+
+bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tries,
+                           enum resume_way way, struct attempt **out)
+{
+    uint64_t now_ms = exchange_now(x);
+    uint64_t left_ms = x->due_ms > now_ms ? x->due_ms - now_ms : 1;
+    const struct backend *b = p->member->backend;
+    struct bad_request bad = {.status = 0};
+    const struct settings *settings = x->worker->gateway->settings;
+    enum err e = attempt_open(
+        &(struct attempt_conf){.worker = x->worker,
+                               .pick = *p,
+                               .request = &x->request,
+                               .streams = wants_stream(x),
+                               .want_usage = !x->request.stream || x->request.include_usage,
+                               .hold_tools = x->request.n == 1 && settings->hold_tool_calls,
+                               .tries = tries,
+                               .reply_id = x->reply_id,
+                               .connect_due_ms = now_ms + b->deadlines.connect_ms,
+                               .transcript = x->has_begun ? &x->transcript : NULL,
+                               .way = way,
+                               .bad_arena = &x->arena,
+                               .notify = on_upstream,
+                               .owner = x},
+        out, &bad);
+    if (e != ERR_OK) {
+        x->unmappable = bad;
+        x->unmappable_count++;
+        return false;
+    }
+    x->attempts++;
+    (*out)->may_be_silent = settings->upstream == UPSTREAM_NEVER;
+    (*out)->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
+    return true;
 }
 
 /* All the tokens that were asked for are there; only the end was lost. */
@@ -330,36 +367,10 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
     if (way == RESUME_CONTINUE && is_spent(x)) {
         return end_by_length(x);
     }
-    uint64_t now_ms = exchange_now(x);
-    uint64_t left_ms = x->due_ms > now_ms ? x->due_ms - now_ms : 1;
-    const struct backend *b = p->member->backend;
-    struct bad_request bad = {.status = 0};
-    bool streams = wants_stream(x);
-    const struct settings *settings = x->worker->gateway->settings;
-    enum err e = attempt_open(
-        &(struct attempt_conf){.worker = x->worker,
-                               .pick = *p,
-                               .request = &x->request,
-                               .streams = streams,
-                               .want_usage = !x->request.stream || x->request.include_usage,
-                               .hold_tools = x->request.n == 1 && settings->hold_tool_calls,
-                               .tries = tries,
-                               .reply_id = x->reply_id,
-                               .connect_due_ms = now_ms + b->deadlines.connect_ms,
-                               .transcript = x->has_begun ? &x->transcript : NULL,
-                               .way = way,
-                               .bad_arena = &x->arena,
-                               .notify = on_upstream,
-                               .owner = x},
-        &x->attempt, &bad);
-    if (e != ERR_OK) {
-        x->unmappable = bad;
-        x->unmappable_count++;
-        return pass_over(x, b, FAILURE_unmappable);
+    if (!exchange_make_attempt(x, p, tries, way, &x->attempt)) {
+        return pass_over(x, p->member->backend, FAILURE_unmappable);
     }
-    x->attempts++;
-    x->attempt->may_be_silent = settings->upstream == UPSTREAM_NEVER;
-    x->attempt->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
+    hedge_plan(x);
     return x->is_committed ? &step_relay : &step_await;
 }
 
@@ -373,7 +384,8 @@ static const struct step *pick_run(struct exchange *x)
     uint32_t tries;
     bool in_time = exchange_now(x) < x->due_ms;
     if (in_time && x->tried.count < TRIED_MAX && choose(x, &p, &tries)) {
-        return exchange_may_attempt(x) ? open_attempt(x, &p, tries) : &step_fail;
+        return exchange_may_attempt(x, p.member->backend) ? open_attempt(x, &p, tries)
+                                                          : &step_fail;
     }
     x->error = in_time ? nobody_left(x)
                        : (struct client_error){.status = 504,
@@ -497,6 +509,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
         return;
     }
     retry_budget_count(w->gateway->retry_budget[x->model->index], x->started_ms);
+    hedge_budget_count(&w->gateway->hedge_budget[x->model->index], &x->model->hedge);
     x->due_ms = x->started_ms + total_ms(x->model);
     x->keeps_transcript =
         x->request.n == 1 && w->gateway->settings->resume != RESUME_POLICY_OFF;

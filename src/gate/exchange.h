@@ -76,6 +76,8 @@ struct exchange {
 
     struct tried tried;
     struct attempt *attempt; /* the current one, or NULL */
+    struct attempt *hedge;   /* a second one that runs beside it before the first content */
+    uint64_t hedge_at_ms;    /* when that is due; 0: it is not wanted */
     uint32_t attempts;
     const struct backend *retry; /* the same backend again, after the back-off */
     struct pick retry_pick;

@@ -49,6 +49,7 @@ static enum failure collect(struct exchange *x, struct str chunk)
 void exchange_now_answers(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
+    hedge_settle(x);
     x->by = (struct answerer){a->backend, a->pick.tier, a->plan};
 }
 

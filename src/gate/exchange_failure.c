@@ -98,6 +98,7 @@ static void note_break(struct exchange *x)
 static void drop_attempt(struct exchange *x)
 {
     x->finish_by_ms = 0;
+    x->hedge_at_ms = 0;
     x->retry_pick = x->attempt->pick;
     x->retry_tries = x->attempt->tries;
     attempt_close(&x->attempt);
@@ -122,6 +123,11 @@ static void keep_or_forget(struct exchange *x, enum failure f)
 const struct step *exchange_next_after(struct exchange *x, enum failure f)
 {
     struct attempt *a = x->attempt;
+    if (x->hedge) {
+        note_broken(x, f);
+        note_failure(x, f, "the other attempt goes on");
+        return hedge_go_on(x);
+    }
     if (wants_restart(x, f)) {
         note_failure(x, f, "same backend, from the beginning");
         exchange_forget_answer(x);
@@ -166,10 +172,17 @@ static void tell_refusals(struct exchange *x, struct retry_budget *budget)
     }
 }
 
-bool exchange_may_attempt(struct exchange *x)
+/* It has not failed lately: what it is given is no storm for it. */
+static bool is_well(const struct exchange *x, const struct backend *b)
+{
+    struct backend_view v = board_view(x->worker->gateway->board, b->index, exchange_now(x));
+    return v.state == STATE_HEALTHY && v.recent_failures == 0;
+}
+
+bool exchange_may_attempt(struct exchange *x, const struct backend *at)
 {
     struct retry_budget *budget = x->worker->gateway->retry_budget[x->model->index];
-    if (!x->is_budgeted || retry_budget_take(budget, exchange_now(x))) {
+    if (!x->is_budgeted || retry_budget_take(budget, exchange_now(x)) || is_well(x, at)) {
         x->is_budgeted = false;
         return true;
     }

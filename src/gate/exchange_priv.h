@@ -44,14 +44,20 @@ struct client_error exchange_interrupted(void);
 const struct step *exchange_spare_third(struct exchange *x);
 
 /* Whether the retry budget has room for the attempt that is about to be made, where it needs
- * any; takes it. False: x->error says so. */
-bool exchange_may_attempt(struct exchange *x);
+ * any; takes it. A backend that is well gets it all the same: a hang of one is no brown-out of
+ * the others. False: x->error says so. */
+bool exchange_may_attempt(struct exchange *x, const struct backend *at);
 
 /* Counts the attempt as good, tells the board. */
 void exchange_succeed(struct exchange *x);
 
-/* When the current attempt runs out of patience, and as what failure. */
-uint64_t exchange_attempt_due(const struct exchange *x, enum failure *as);
+/* When patience with this attempt ends, and as what failure. */
+uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
+                              enum failure *as);
+
+/* Opens an attempt of this exchange. False: that backend cannot express the request. */
+bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tries,
+                           enum resume_way way, struct attempt **out);
 
 /* True after so many reads in one turn: the others have theirs, and this exchange is woken
  * again. A backend that floods must not keep a worker. */
@@ -86,6 +92,7 @@ enum failure exchange_end_by_length(struct exchange *x);
 /* --- steps of await.c, relay.c and linger.c --- */
 
 const struct step *await_run(struct exchange *x);
+const struct step *await_attempt(struct exchange *x); /* what the current attempt has */
 const struct step *relay_run(struct exchange *x);
 const struct step *linger_run(struct exchange *x);
 
@@ -94,6 +101,21 @@ const struct step *relay_commit(struct exchange *x);
 
 /* A plain answer for a client that asked for a stream: the same, as chunks. */
 const struct step *relay_whole(struct exchange *x, struct str body);
+
+/* --- the second attempt when the first token is late (exchange_hedge.c) --- */
+
+/* The first attempt was opened: says when its first token will be late. */
+void hedge_plan(struct exchange *x);
+uint64_t hedge_due_ms(const struct exchange *x); /* what it waits for; UINT64_MAX: nothing */
+
+/* Begins the second attempt when it is due, and takes in what it has. As await_attempt. */
+const struct step *hedge_await(struct exchange *x);
+
+/* The current attempt has content: the other one is cancelled. */
+void hedge_settle(struct exchange *x);
+
+/* The current attempt failed while the other runs: drops it. */
+const struct step *hedge_go_on(struct exchange *x);
 
 /* Awaits the end of an attempt whose client has everything. */
 const struct step *exchange_linger(struct exchange *x);

@@ -77,6 +77,8 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
     g->retry_budget =
         arena_zalloc(&g->arena, sizeof(g->retry_budget[0]) * s->catalog.model_count);
+    g->hedge_budget =
+        arena_zalloc(&g->arena, sizeof(g->hedge_budget[0]) * s->catalog.model_count);
     for (size_t i = 0; i < s->catalog.model_count; i++) {
         g->retry_budget[i] = retry_budget_new(&s->catalog.models[i].retry_budget);
     }

@@ -10,6 +10,7 @@
 #include "llm/dialect.h"
 #include "net/loop.h"
 #include "tiers/board.h"
+#include "tiers/hedge.h"
 #include "tiers/retry_budget.h"
 
 /*
@@ -29,6 +30,7 @@ struct gateway {
     struct str
         *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
     struct retry_budget **retry_budget; /* one a model */
+    struct hedge_budget *hedge_budget;  /* one a model */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */
     _Atomic uint64_t exchange_serial;

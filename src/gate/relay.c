@@ -108,7 +108,7 @@ static const struct step *relay_more(struct exchange *x, struct batch *b)
     if (x->attempt->finished && exchange_now(x) >= x->finish_by_ms) {
         return end_stream(x, b);
     }
-    if (exchange_now(x) >= exchange_attempt_due(x, &late)) {
+    if (exchange_now(x) >= exchange_attempt_due(x, x->attempt, &late)) {
         return exchange_interrupt(x, late);
     }
     exchange_keep_client(x);
@@ -175,9 +175,9 @@ const struct step *relay_commit(struct exchange *x)
 {
     struct attempt *a = x->attempt;
     struct batch b = {.count = 0};
-    answer_note(x, a->backend->name, "ok");
     x->is_committed = true;
     exchange_begin_answer(x);
+    answer_note(x, a->backend->name, "ok");
     answer_begin_stream(x);
     exchange_note_given(x);
     batch_add(x, &b, buf_str(&a->held));
@@ -202,9 +202,9 @@ const struct step *relay_whole(struct exchange *x, struct str body)
     if (whole_as_chunk(body, x->request.include_usage, &a->arena, &chunk, &usage) != ERR_OK) {
         return exchange_next_after(x, FAILURE_not_json);
     }
-    answer_note(x, a->backend->name, "ok");
     x->is_committed = true;
     exchange_now_answers(x);
+    answer_note(x, a->backend->name, "ok");
     answer_begin_stream(x);
     exchange_succeed(x);
     batch_add(x, &b, answer_annotated_event(x, chunk));

@@ -227,6 +227,11 @@ static void read_retry(struct conf *c, const struct conf_node *n, void *into)
     d->retry_budget = judged.budget;
 }
 
+static void read_hedge(struct conf *c, const struct conf_node *n, void *into)
+{
+    policy_read_hedge(c, n, &((struct draft *)into)->hedge);
+}
+
 static void read_degrades(struct conf *c, const struct conf_node *n, void *into)
 {
     policy_read_degrades(c, n, ((struct draft *)into)->degrade);
@@ -277,6 +282,11 @@ static const struct conf_row ROOT_ROWS[] = {
      .type = CONF_READ,
      .read = read_retry,
      .help = "what is tried again, and how much; also per backend, the budget per model"},
+    {.name = "hedge",
+     .type = CONF_READ,
+     .read = read_hedge,
+     .fallback = "off",
+     .help = "a second attempt when the first token is late; off, or a mapping"},
     {.name = "streams",
      .type = CONF_TABLE,
      .table = &STREAMS_TABLE,
@@ -315,9 +325,9 @@ static const struct conf_table ROOT_TABLE = {.what = "the configuration", CONF_R
 const struct conf_table *const *settings_tables(size_t *count)
 {
     static const struct conf_table *const TABLES[] = {
-        &ROOT_TABLE,      &BACKEND_TABLE, &BACKEND_TLS_TABLE, &MODEL_TABLE,   &HEALTH_TABLE,
-        &DEADLINES_TABLE, &RETRY_TABLE,   &BUDGET_TABLE,      &DEGRADE_TABLE, &STREAMS_TABLE,
-        &LIMITS_TABLE,    &LOG_TABLE,     &KEY_TABLE,         &TLS_TABLE};
+        &ROOT_TABLE,      &BACKEND_TABLE, &BACKEND_TLS_TABLE, &MODEL_TABLE, &HEALTH_TABLE,
+        &DEADLINES_TABLE, &RETRY_TABLE,   &BUDGET_TABLE,      &HEDGE_TABLE, &DEGRADE_TABLE,
+        &STREAMS_TABLE,   &LIMITS_TABLE,  &LOG_TABLE,         &KEY_TABLE,   &TLS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -355,6 +365,7 @@ static void set_defaults(struct draft *d)
     s->log_file = STR("stderr");
     policy_set_degrade(d->degrade);
     policy_set_retry_budget(&d->retry_budget);
+    policy_set_hedge(&d->hedge);
 }
 
 static void check_token(struct draft *d)

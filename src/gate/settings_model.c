@@ -46,6 +46,11 @@ static void read_own_retry(struct conf *c, const struct conf_node *n, void *into
     model->retry_budget = own.budget;
 }
 
+static void read_own_hedge(struct conf *c, const struct conf_node *n, void *into)
+{
+    policy_read_hedge(c, n, &((struct model_draft *)into)->model->hedge);
+}
+
 static const struct conf_row MODEL_ROWS[] = {
     {.name = "aliases",
      .type = CONF_READ,
@@ -60,6 +65,10 @@ static const struct conf_row MODEL_ROWS[] = {
      .type = CONF_READ,
      .read = read_own_retry,
      .help = "its own budget; keys left out are the file's"},
+    {.name = "hedge",
+     .type = CONF_READ,
+     .read = read_own_hedge,
+     .help = "its own; keys left out are the file's"},
     {.name = "streams", .type = CONF_LATER},
 };
 const struct conf_table MODEL_TABLE = {.what = "a model", CONF_ROWS(MODEL_ROWS)};
@@ -282,6 +291,7 @@ static void read_model(struct draft *d, const struct conf_item *item, struct mod
 {
     struct model_draft m = {.d = d, .model = model};
     model->retry_budget = d->retry_budget;
+    model->hedge = d->hedge;
     (void)conf_read_map(d->conf, item->value, &MODEL_TABLE, &m);
     if (m.aliases) {
         read_aliases(&m, claims);

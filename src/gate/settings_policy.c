@@ -133,6 +133,67 @@ static const struct conf_row BUDGET_ROWS[] = {
 };
 const struct conf_table BUDGET_TABLE = {.what = "'budget'", CONF_ROWS(BUDGET_ROWS)};
 
+/* "p95" or a duration. */
+static void read_after(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct hedge_policy *h = into;
+    struct str text;
+    uint64_t value;
+    if (!conf_text(c, n, &text)) {
+        return;
+    }
+    h->percentile = 0;
+    if (str_starts(text, STR("p")) && str_to_u64(str_from_at(text, 1), 99, &value) == ERR_OK &&
+        value > 0) {
+        h->percentile = (uint32_t)value;
+        return;
+    }
+    if (conf_duration(text, &value) != ERR_OK || value == 0 || value > HOUR) {
+        conf_error(c, n->start,
+                   "'after' must be a percentile from p1 to p99 or a duration up to 1h, not %s",
+                   conf_quote(c, n).ptr);
+        return;
+    }
+    h->after_ms = (uint32_t)value;
+}
+
+static const struct conf_row HEDGE_ROWS[] = {
+    {.name = "after",
+     .type = CONF_READ,
+     .read = read_after,
+     .fallback = "p95",
+     .help = "how late a first token is late: a percentile of those of the backend, or a "
+             "duration"},
+    {.name = "max_share",
+     .type = CONF_PERCENT,
+     CONF_FIELD(struct hedge_policy, max_share_per_10k),
+     .min = 0,
+     .max = 100 * 100,
+     .fallback = "5%",
+     .help = "second attempts by the number of requests"},
+};
+const struct conf_table HEDGE_TABLE = {.what = "'hedge'", CONF_ROWS(HEDGE_ROWS)};
+
+void policy_set_hedge(struct hedge_policy *h)
+{
+    *h = (struct hedge_policy){.percentile = 95, .max_share_per_10k = 5 * 100};
+}
+
+void policy_read_hedge(struct conf *c, const struct conf_node *n, struct hedge_policy *out)
+{
+    bool is_off = n->kind == CONF_SCALAR && str_eq(n->text, STR("off"));
+    out->is_on = !is_off;
+    if (is_off) {
+        return;
+    }
+    if (n->kind != CONF_MAP) {
+        conf_error(c, n->start, "expected off, or a mapping of after and max_share, not %s",
+                   conf_is_null(n) ? "nothing" : conf_quote(c, n).ptr);
+        return;
+    }
+    (void)conf_read_map(c, n, &HEDGE_TABLE, out);
+}
+
 static void read_budget(struct conf *c, const struct conf_node *n, void *into)
 {
     struct retry_budget_policy *budget = &((struct retry_draft *)into)->budget;

@@ -38,6 +38,7 @@ struct draft {
     const struct conf_node *health, *deadlines, *retry;
     struct degrade_policy degrade[BACKEND_TYPES];
     struct retry_budget_policy retry_budget; /* the file's, for each model */
+    struct hedge_policy hedge;               /* the same */
     struct backend *backend_array;           /* the catalog's, while it is filled */
     bool *is_used;                           /* by index: some tier has the backend */
 };
@@ -48,6 +49,7 @@ extern const struct conf_table RETRY_TABLE;         /* into a retry_draft */
 extern const struct conf_table BACKEND_RETRY_TABLE; /* into a retry_policy */
 extern const struct conf_table MODEL_RETRY_TABLE;   /* into a retry_draft */
 extern const struct conf_table BUDGET_TABLE;
+extern const struct conf_table HEDGE_TABLE;
 extern const struct conf_table DEGRADE_TABLE;
 extern const struct conf_table BACKEND_TABLE;
 extern const struct conf_table BACKEND_TLS_TABLE;
@@ -61,6 +63,10 @@ const struct conf_table *const *settings_tables(size_t *count);
 void policy_set_defaults(enum backend_type type, struct backend *b);
 void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES]);
 void policy_set_retry_budget(struct retry_budget_policy *b);
+void policy_set_hedge(struct hedge_policy *h);
+
+/* `off`, or a mapping that switches it on. */
+void policy_read_hedge(struct conf *c, const struct conf_node *n, struct hedge_policy *out);
 
 /* `off`, or a mapping that takes the place of what *out holds. */
 void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degrade_policy *out);

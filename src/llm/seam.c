@@ -313,11 +313,12 @@ static enum err take_call(struct seam *s, struct str record, bool *is_new)
 {
     struct str rest;
     enum err e = skip_known(&s->calls, transcript_calls(s->transcript), record, &rest);
-    *is_new = rest.len > 0;
-    if (e != ERR_OK || (*is_new && (rest.len < record.len || !seam_is_caught_up(s)))) {
-        return ERR_RANGE;
+    if (e != ERR_OK) {
+        return e;
     }
-    return ERR_OK;
+    *is_new = rest.len > 0;
+    bool is_partly_known = *is_new && rest.len < record.len;
+    return is_partly_known || (*is_new && !seam_is_caught_up(s)) ? ERR_RANGE : ERR_OK;
 }
 
 /* The calls of the event that are new, as the elements of a list: the same names, or none. */
@@ -325,7 +326,7 @@ static enum err take_calls(struct seam *s, struct reply_event *ev, struct json_o
 {
     struct json_iter it;
     struct str records = ev->calls;
-    bool is_new;
+    bool is_new = false;
     json_iter_init(&it, json_get(json_get(find_choice(ev->tool_chunk), "delta"), "tool_calls"));
     json_out_open(fresh, '[');
     while (json_iter_next(&it)) {

@@ -48,6 +48,14 @@ struct retry_budget_policy {
     uint32_t per_second;    /* on top of that */
 };
 
+/* A second attempt when the first token is late; see tiers/hedge.h. */
+struct hedge_policy {
+    bool is_on;
+    uint32_t percentile; /* 1 … 99, of the backend's first tokens; 0: after_ms */
+    uint32_t after_ms;
+    uint32_t max_share_per_10k; /* of the exchanges: hundredths of a percent, 0 … 10,000 */
+};
+
 struct degrade_policy {
     bool has_max_tokens;
     uint64_t max_tokens;
@@ -102,6 +110,7 @@ struct model {
     const struct tier *tiers;
     size_t tier_count;
     struct retry_budget_policy retry_budget;
+    struct hedge_policy hedge;
 };
 
 struct catalog {

@@ -149,7 +149,7 @@ bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *ou
             return true;
         }
     }
-    for (uint32_t i = 0; i < m->tier_count; i++) {
+    for (uint32_t i = 0; i < m->tier_count && !q->usable_only; i++) {
         const struct tier_member *member = claim_in_tier(&m->tiers[i], q);
         if (member) {
             *out = (struct pick){.member = member, .tier = i, .is_trial = true};

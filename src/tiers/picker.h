@@ -51,6 +51,7 @@ struct pick_query {
     struct board *board;
     const struct tried *tried;
     uint64_t now_ms;
+    bool usable_only; /* no trial of a DOWN backend */
 };
 bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
 

@@ -237,6 +237,33 @@ static void the_nearest_deadline_counts(void **state)
     unload(&l);
 }
 
+static void a_hedge_is_off_unless_there_is_one(void **state)
+{
+    struct loading l;
+    (void)state;
+    load_well(&l, "backends: {a: {type: vllm, url: 'http://x:1'}}\n"
+                  "models: {m: {tiers: [a]}, n: {tiers: [a], hedge: {after: 250ms}},\n"
+                  "         o: {tiers: [a], hedge: {}}}\n");
+    assert_false(l.s->catalog.models[0].hedge.is_on);
+    assert_true(l.s->catalog.models[1].hedge.is_on && l.s->catalog.models[2].hedge.is_on);
+    assert_int_equal(l.s->catalog.models[1].hedge.percentile, 0);
+    assert_int_equal(l.s->catalog.models[1].hedge.after_ms, 250);
+    assert_int_equal(l.s->catalog.models[1].hedge.max_share_per_10k, 500);
+    assert_int_equal(l.s->catalog.models[2].hedge.percentile, 95);
+    unload(&l);
+    load_well(&l, "backends: {a: {type: vllm, url: 'http://x:1'}}\n"
+                  "models: {m: {tiers: [a]}, n: {tiers: [a], hedge: off},\n"
+                  "         o: {tiers: [a], hedge: {after: p50}}}\n"
+                  "hedge: {after: p99, max_share: 12.5%}\n");
+    assert_true(l.s->catalog.models[0].hedge.is_on);
+    assert_int_equal(l.s->catalog.models[0].hedge.percentile, 99);
+    assert_int_equal(l.s->catalog.models[0].hedge.max_share_per_10k, 1250);
+    assert_false(l.s->catalog.models[1].hedge.is_on);
+    assert_int_equal(l.s->catalog.models[2].hedge.percentile, 50);
+    assert_int_equal(l.s->catalog.models[2].hedge.max_share_per_10k, 1250);
+    unload(&l);
+}
+
 static void the_nearest_retry_budget_counts(void **state)
 {
     struct loading l;
@@ -474,6 +501,7 @@ int main(void)
         cmocka_unit_test(reads_every_value),
         cmocka_unit_test(the_nearest_deadline_counts),
         cmocka_unit_test(the_nearest_retry_budget_counts),
+        cmocka_unit_test(a_hedge_is_off_unless_there_is_one),
         cmocka_unit_test(slow_types_get_more_time),
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),
         cmocka_unit_test(takes_tiers_in_every_form),

@@ -93,6 +93,15 @@ static void refuses_wrong_values_of_the_sections(void **state)
         {"retry: {on: 500}\n", ":1:13: error: 'on' must be a list of 429, 500 and reset"},
         {"retry: {on: [503]}\n", ":1:14: error: 'on' knows 429, 500 and reset, not '503'\n"},
         {"retry: {same_backend: 6}\n", "'same_backend' must be from 0 to 5, not '6'\n"},
+        {"hedge: on\n", "expected off, or a mapping of after and max_share, not 'on'\n"},
+        {"hedge: {after: p100}\n", ":1:16: error: 'after' must be a percentile from p1 to p99 "
+                                   "or a duration up to 1h, not "
+                                   "'p100'\n"},
+        {"hedge: {after: p0}\n", "up to 1h, not 'p0'\n"},
+        {"hedge: {after: 0}\n", "up to 1h, not '0'\n"},
+        {"hedge: {after: 2h}\n", "up to 1h, not '2h'\n"},
+        {"hedge: {max_share: 101%}\n", "'max_share' must be from 0% to 100%, not '101%'\n"},
+        {"hedge: {share: 5%}\n", "unknown key 'share' in 'hedge'"},
         {"retry: {budget: 20%}\n",
          ":1:17: error: expected off, or a mapping of share and per_second, not '20%'\n"},
         {"retry: {budget: {share: 20}}\n",

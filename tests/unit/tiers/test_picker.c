@@ -54,8 +54,9 @@ static void probe(struct fixture *f, uint32_t backend, struct probe_result r, ui
 
 static bool pick(struct fixture *f, uint64_t now_ms, struct pick *out)
 {
-    return pick_backend(&(struct pick_query){&f->small.model, f->board, &f->tried, now_ms},
-                        &f->rand, out);
+    return pick_backend(
+        &(struct pick_query){&f->small.model, f->board, &f->tried, now_ms, false}, &f->rand,
+        out);
 }
 
 static void expect_pick(struct fixture *f, uint64_t now_ms, uint32_t backend, bool is_trial)
@@ -335,8 +336,8 @@ static void serves_nothing_without_tiers(void **state)
     struct fixture *f = *state;
     struct model none = {.name = STR("none")};
     struct pick out;
-    assert_false(
-        pick_backend(&(struct pick_query){&none, f->board, &f->tried, T0}, &f->rand, &out));
+    assert_false(pick_backend(&(struct pick_query){&none, f->board, &f->tried, T0, false},
+                              &f->rand, &out));
     assert_false(pick_can_serve(&none, f->board, T0));
     assert_int_equal(pick_retry_after_s(&none, f->board, T0), 30);
 }

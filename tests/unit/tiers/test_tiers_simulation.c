@@ -219,8 +219,9 @@ static void go_on(struct world *w, struct exchange *x)
 {
     struct pick p;
     bool could_serve = is_any_usable(w, &x->tried);
-    if (!pick_backend(&(struct pick_query){&w->small.model, w->board, &x->tried, w->now_ms},
-                      &w->rand, &p)) {
+    if (!pick_backend(
+            &(struct pick_query){&w->small.model, w->board, &x->tried, w->now_ms, false},
+            &w->rand, &p)) {
         require(!could_serve, "nobody was picked although somebody is usable", w);
         w->unanswered++;
         x->is_used = false;
@@ -395,8 +396,9 @@ static void one_bad_prompt_does_not_switch_all_tiers_off(void **state)
         bool is_first = true;
         struct tried tried = {0};
         struct pick p;
-        while (pick_backend(&(struct pick_query){&w.small.model, w.board, &tried, w.now_ms},
-                            &w.rand, &p)) {
+        while (
+            pick_backend(&(struct pick_query){&w.small.model, w.board, &tried, w.now_ms, false},
+                         &w.rand, &p)) {
             uint32_t backend = p.member->backend->index;
             tried_add(&tried, backend);
             (void)board_on_failure(w.board, backend,

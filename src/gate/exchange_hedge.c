@@ -1,0 +1,103 @@
+#include "tiers/hedge.h"
+
+#include "base/log.h"
+#include "gate/answer.h"
+#include "gate/exchange_priv.h"
+
+/*
+ * While the first token is late, a second attempt runs beside the first: whichever has content
+ * first is the answer's, the other is cancelled; one that fails leaves the answer to the other.
+ */
+
+void hedge_plan(struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    struct backend_figures figures;
+    if (!x->model->hedge.is_on || x->attempts > 1) {
+        return;
+    }
+    board_figures(x->worker->gateway->board, a->backend->index, &figures);
+    uint64_t after_ms = hedge_after_ms(&x->model->hedge, &figures);
+    x->hedge_at_ms = after_ms > 0 ? a->started_ms + after_ms : 0;
+}
+
+uint64_t hedge_due_ms(const struct exchange *x)
+{
+    enum failure unused;
+    if (x->hedge) {
+        return exchange_attempt_due(x, x->hedge, &unused);
+    }
+    return x->hedge_at_ms > 0 ? x->hedge_at_ms : UINT64_MAX;
+}
+
+/* Somebody else of the model who is well, or nobody. */
+static bool find_other(struct exchange *x, struct pick *p)
+{
+    struct worker *w = x->worker;
+    struct tried tried = x->tried;
+    tried_add(&tried, x->attempt->backend->index);
+    return pick_backend(&(struct pick_query){.model = x->model,
+                                             .board = w->gateway->board,
+                                             .tried = &tried,
+                                             .now_ms = exchange_now(x),
+                                             .usable_only = true},
+                        &w->rand, p);
+}
+
+static void begin_hedge(struct exchange *x)
+{
+    struct pick p;
+    x->hedge_at_ms = 0;
+    if (!find_other(x, &p) ||
+        !hedge_budget_take(&x->worker->gateway->hedge_budget[x->model->index])) {
+        return;
+    }
+    if (exchange_make_attempt(x, &p, 1, RESUME_RESTART, &x->hedge)) {
+        log_debug("hedged", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+                  LOG_STR("late", x->attempt->backend->name),
+                  LOG_STR("backend", p.member->backend->name));
+    }
+}
+
+static void swap(struct exchange *x)
+{
+    struct attempt *other = x->hedge;
+    x->hedge = x->attempt;
+    x->attempt = other;
+}
+
+const struct step *hedge_await(struct exchange *x)
+{
+    if (x->hedge_at_ms > 0 && exchange_now(x) >= x->hedge_at_ms &&
+        x->attempt->first_content_ms == 0) {
+        begin_hedge(x);
+    }
+    if (!x->hedge) {
+        return NULL;
+    }
+    swap(x);
+    const struct step *next = await_attempt(x);
+    if (!next && x->hedge) {
+        swap(x); /* nothing yet: the first one stays the first */
+    }
+    return next;
+}
+
+void hedge_settle(struct exchange *x)
+{
+    x->hedge_at_ms = 0;
+    if (x->hedge) {
+        answer_note(x, x->hedge->backend->name, "late");
+        attempt_close(&x->hedge);
+    }
+}
+
+const struct step *hedge_go_on(struct exchange *x)
+{
+    tried_add(&x->tried, x->attempt->backend->index);
+    attempt_close(&x->attempt);
+    x->attempt = x->hedge;
+    x->hedge = NULL;
+    exchange_wake(x, WAKE_UPSTREAM); /* what it may have is told in the next phase */
+    return NULL;
+}
