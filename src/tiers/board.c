@@ -33,9 +33,10 @@ struct slot {
         shared_u64 claimed_ms; /* last trial; 0: none yet */
     } traffic;
     struct {
-        _Alignas(CACHE_LINE) shared_u64 attempts;
+        _Alignas(CACHE_LINE) shared_u64 good_attempts;
         shared_u64 failures;
         shared_u64 tokens;
+        shared_u64 first_token_sum_ms;
         shared_u64 first_token[FIRST_TOKEN_BUCKETS];
     } figures;
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
@@ -313,10 +314,7 @@ bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms)
 void board_count_attempt(struct board *b, uint32_t backend, bool ok)
 {
     struct slot *s = slot_of(b, backend);
-    add(&s->figures.attempts, 1);
-    if (!ok) {
-        add(&s->figures.failures, 1);
-    }
+    add(ok ? &s->figures.good_attempts : &s->figures.failures, 1);
 }
 
 void board_count_tokens(struct board *b, uint32_t backend, uint64_t tokens)
@@ -349,18 +347,28 @@ static uint64_t bucket_bound(uint32_t bucket)
 
 void board_count_first_token(struct board *b, uint32_t backend, uint64_t took_ms)
 {
-    add(&slot_of(b, backend)->figures.first_token[bucket_of(took_ms)], 1);
+    struct slot *s = slot_of(b, backend);
+    add(&s->figures.first_token_sum_ms, took_ms);
+    add(&s->figures.first_token[bucket_of(took_ms)], 1);
 }
 
 void board_figures(const struct board *b, uint32_t backend, struct backend_figures *out)
 {
     const struct slot *s = slot_of(b, backend);
-    out->attempts = load(&s->figures.attempts);
+    /* Two counters, so that neither this sum nor their difference can ever go back. */
     out->failures = load(&s->figures.failures);
+    out->attempts = load(&s->figures.good_attempts) + out->failures;
     out->tokens = load(&s->figures.tokens);
+    out->first_token_sum_ms = load(&s->figures.first_token_sum_ms);
     for (uint32_t i = 0; i < FIRST_TOKEN_BUCKETS; i++) {
         out->first_token[i] = load(&s->figures.first_token[i]);
     }
+}
+
+uint64_t board_first_token_most_ms(uint32_t bucket)
+{
+    CHECK(bucket < FIRST_TOKEN_BUCKETS);
+    return bucket == FIRST_TOKEN_BUCKETS - 1 ? UINT64_MAX : bucket_bound(bucket) - 1;
 }
 
 /* How many of `total` a share of them is, rounded up, within 1 … total. */

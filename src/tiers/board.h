@@ -79,12 +79,18 @@ struct backend_figures {
     uint64_t failures;
     uint64_t tokens;                           /* pieces of content relayed */
     uint64_t first_token[FIRST_TOKEN_BUCKETS]; /* count by time: bucket i is below 2^(i/2) ms */
+    uint64_t first_token_sum_ms;
 };
 
 void board_count_attempt(struct board *b, uint32_t backend, bool ok);
 void board_count_tokens(struct board *b, uint32_t backend, uint64_t tokens);
 void board_count_first_token(struct board *b, uint32_t backend, uint64_t took_ms);
 void board_figures(const struct board *b, uint32_t backend, struct backend_figures *out);
+
+/* The longest time, in the whole ms that are counted, that belongs into the bucket of first
+ * tokens or one below it: the inclusive bound that Prometheus wants. UINT64_MAX for the last.
+ */
+uint64_t board_first_token_most_ms(uint32_t bucket);
 
 /* Upper bound in ms of the bucket in which the given share (0 … 1) of first tokens lies; 0 for
  * none. */

@@ -321,6 +321,28 @@ static void sorts_first_tokens_into_buckets(void **state)
     }
 }
 
+/* What a bucket's inclusive bound promises holds for every whole time up to the last bound. */
+static void each_first_token_is_within_the_bound_of_its_bucket(void **state)
+{
+    struct board *b = board_of(state);
+    uint32_t bucket = 0;
+    uint64_t sum_ms = 0;
+    struct backend_figures f = {0};
+    for (uint64_t took_ms = 0; took_ms <= 40000; took_ms++) {
+        while (took_ms > board_first_token_most_ms(bucket)) {
+            bucket++;
+        }
+        uint64_t before = f.first_token[bucket];
+        board_count_first_token(b, 0, took_ms);
+        board_figures(b, 0, &f);
+        sum_ms += took_ms;
+        assert_int_equal(f.first_token[bucket], before + 1);
+        assert_int_equal(f.first_token_sum_ms, sum_ms);
+    }
+    assert_int_equal(bucket, FIRST_TOKEN_BUCKETS - 1);
+    assert_true(board_first_token_most_ms(bucket) == UINT64_MAX);
+}
+
 static void finds_the_bucket_of_a_share(void **state)
 {
     (void)state;
@@ -464,6 +486,7 @@ int main(void)
         BOARD_TEST(lets_one_trial_a_second_through),
         BOARD_TEST(keeps_figures),
         BOARD_TEST(sorts_first_tokens_into_buckets),
+        BOARD_TEST(each_first_token_is_within_the_bound_of_its_bucket),
         BOARD_TEST(finds_the_bucket_of_a_share),
         BOARD_TEST(many_threads_leave_it_in_order),
         BOARD_TEST(one_of_many_threads_wins_each_trial),

@@ -1,0 +1,147 @@
+#include "tiers/tally.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+typedef _Atomic uint64_t counter;
+
+struct tally {
+    size_t model_count;
+    size_t backend_count;
+    counter *ends;           /* a row a model and one for none; a column an outcome */
+    counter *resumes;        /* a row a backend; a column a backend and one for none */
+    counter *failed_resumes; /* one a backend */
+    counter gaps[TALLY_GAP_BUCKETS];
+    counter gaps_sum_ms;
+};
+
+static const uint64_t GAP_MOST_MS[TALLY_GAP_BUCKETS] = {
+    1,    2,    5,    10,    20,    50,    100,   200,       500,
+    1000, 2000, 5000, 10000, 20000, 30000, 60000, UINT64_MAX};
+
+static const char *const OUTCOME_NAMES[OUTCOME_COUNT] = {
+#define OUTCOME_NAME(name) [OUTCOME_##name] = #name,
+    OUTCOME_LIST(OUTCOME_NAME)
+#undef OUTCOME_NAME
+};
+
+const char *outcome_name(enum outcome o)
+{
+    CHECK(o < OUTCOME_COUNT);
+    return OUTCOME_NAMES[o];
+}
+
+/* Nothing else hangs on the order in which these become visible. */
+static void add(counter *to, uint64_t value)
+{
+    (void)atomic_fetch_add_explicit(to, value, memory_order_relaxed);
+}
+
+static uint64_t load(const counter *from)
+{
+    return atomic_load_explicit(from, memory_order_relaxed);
+}
+
+struct tally *tally_new(const struct catalog *c)
+{
+    struct tally *t = mem_alloc(sizeof(*t));
+    t->model_count = c->model_count;
+    t->backend_count = c->backend_count;
+    t->ends = mem_alloc(sizeof(counter) * (c->model_count + 1) * OUTCOME_COUNT);
+    t->resumes = mem_alloc(sizeof(counter) * c->backend_count * (c->backend_count + 1));
+    t->failed_resumes = mem_alloc(sizeof(counter) * c->backend_count);
+    return t;
+}
+
+void tally_free(struct tally **t)
+{
+    struct tally *gone = *t;
+    *t = NULL;
+    if (gone) {
+        free(gone->ends);
+        free(gone->resumes);
+        free(gone->failed_resumes);
+        free(gone);
+    }
+}
+
+/* The place of an index, or the one behind all for TALLY_NONE. */
+static size_t place(uint32_t index, size_t count)
+{
+    CHECK(index < count || index == TALLY_NONE);
+    return index == TALLY_NONE ? count : index;
+}
+
+static counter *end_of(const struct tally *t, uint32_t model, enum outcome o)
+{
+    CHECK(o < OUTCOME_COUNT);
+    return &t->ends[place(model, t->model_count) * OUTCOME_COUNT + o];
+}
+
+static counter *resume_of(const struct tally *t, uint32_t from, uint32_t to)
+{
+    CHECK(from < t->backend_count);
+    return &t->resumes[from * (t->backend_count + 1) + place(to, t->backend_count)];
+}
+
+static counter *failed_resume_of(const struct tally *t, uint32_t from)
+{
+    CHECK(from < t->backend_count);
+    return &t->failed_resumes[from];
+}
+
+void tally_end(struct tally *t, uint32_t model, enum outcome o)
+{
+    add(end_of(t, model, o), 1);
+}
+
+void tally_resumed(struct tally *t, uint32_t from, uint32_t to, uint64_t gap_ms)
+{
+    uint32_t bucket = 0;
+    add(resume_of(t, from, to), 1);
+    if (to == TALLY_NONE) {
+        return;
+    }
+    while (gap_ms > GAP_MOST_MS[bucket]) {
+        bucket++;
+    }
+    add(&t->gaps_sum_ms, gap_ms);
+    add(&t->gaps[bucket], 1);
+}
+
+void tally_not_resumed(struct tally *t, uint32_t from)
+{
+    add(failed_resume_of(t, from), 1);
+}
+
+uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o)
+{
+    return load(end_of(t, model, o));
+}
+
+uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to)
+{
+    return load(resume_of(t, from, to));
+}
+
+uint64_t tally_failed_resumes(const struct tally *t, uint32_t from)
+{
+    return load(failed_resume_of(t, from));
+}
+
+uint64_t tally_gap_most_ms(uint32_t bucket)
+{
+    CHECK(bucket < TALLY_GAP_BUCKETS);
+    return GAP_MOST_MS[bucket];
+}
+
+void tally_gaps(const struct tally *t, struct tally_gaps *out)
+{
+    for (size_t i = 0; i < TALLY_GAP_BUCKETS; i++) {
+        out->count[i] = load(&t->gaps[i]);
+    }
+    out->sum_ms = load(&t->gaps_sum_ms);
+}

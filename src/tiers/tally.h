@@ -1,0 +1,68 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "tiers/catalog.h"
+
+/*
+ * What has come of the clients' requests since the start: how each ended, and what became of
+ * each answer that broke after its first content. Only counts, never judges: the board does.
+ * Every number is an atomic of its own that only grows, so that counting and reading never
+ * wait. Any thread may call anything here.
+ */
+
+#define OUTCOME_LIST(X)                                                                \
+    X(ok)          /* a whole answer */                                                \
+    X(failed)      /* an error of ours or of the backends, and nothing of an answer */ \
+    X(interrupted) /* the answer broke after its first content and could not go on */  \
+    X(refused)     /* the request's own fault: 4xx */                                  \
+    X(client_left) /* before its answer was whole */
+
+enum outcome {
+#define OUTCOME_ENUM(name) OUTCOME_##name,
+    OUTCOME_LIST(OUTCOME_ENUM)
+#undef OUTCOME_ENUM
+        OUTCOME_COUNT
+};
+
+const char *outcome_name(enum outcome o); /* "ok", … */
+
+/* In place of a model: none was named, or none of that name is configured. In place of a
+ * backend: none was needed. */
+#define TALLY_NONE UINT32_MAX
+
+struct tally;
+
+/* For the models and backends of the catalog, by their index. */
+struct tally *tally_new(const struct catalog *c);
+void tally_free(struct tally **t);
+
+/* A request has ended; once for each. */
+void tally_end(struct tally *t, uint32_t model, enum outcome o);
+
+/*
+ * A break after the first content ended well or not; once for each, however many backends were
+ * asked in between. `from` is where it broke, `to` where the answer went on after the client
+ * had got nothing new for `gap_ms`. TALLY_NONE: the client had all that it may get, so nobody
+ * was asked; that is no gap.
+ */
+void tally_resumed(struct tally *t, uint32_t from, uint32_t to, uint64_t gap_ms);
+void tally_not_resumed(struct tally *t, uint32_t from);
+
+/* --- figures --- */
+
+uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o);
+uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to);
+uint64_t tally_failed_resumes(const struct tally *t, uint32_t from);
+
+enum { TALLY_GAP_BUCKETS = 17 };
+
+struct tally_gaps {
+    uint64_t count[TALLY_GAP_BUCKETS]; /* not cumulative; each gap is in the first that fits */
+    uint64_t sum_ms;
+};
+
+/* The longest gap that belongs into the bucket, 1 ms … 60 s; UINT64_MAX for the last. */
+uint64_t tally_gap_most_ms(uint32_t bucket);
+
+void tally_gaps(const struct tally *t, struct tally_gaps *out);
