@@ -230,6 +230,7 @@ static void start_control(struct serve *s)
                                  .limits = limits,
                                  .source = {.catalog = &s->settings->catalog,
                                             .board = g->board,
+                                            .tally = g->tally,
                                             .draining = &g->draining,
                                             .connections = &g->connections,
                                             .started_wall_ms = g->started_wall_ms}});

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
+#include "gate/exchange_tally.h"
 #include "tiers/budget.h"
 
 enum {
@@ -60,6 +61,7 @@ static void abandon(struct exchange *x)
 {
     log_debug("client left", LOG_NUM("x", x->serial), LOG_TEXT("step", x->step->name),
               LOG_NUM("after_ms", exchange_now(x) - x->started_ms));
+    exchange_tally_left(x);
     struct http_conn *client = x->client;
     x->client = NULL;
     http_conn_attach(client, NULL, NULL);
@@ -407,6 +409,7 @@ static const struct step *fail_run(struct exchange *x)
            LOG_STR("model", x->model->name), LOG_NUM("status", x->error.status),
            LOG_TEXT("code", x->error.code), LOG_STR("attempts", x->trail),
            LOG_NUM("took_ms", exchange_now(x) - x->started_ms), LOG_DONE);
+    exchange_tally_error(x);
     answer_error(x);
     return &step_done;
 }
@@ -504,6 +507,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
     struct exchange *x = make_exchange(w, client);
     struct client_error e;
     if (!understand_request(x, &e)) {
+        tally_end(w->gateway->tally, TALLY_NONE, OUTCOME_refused);
         answer_refuse(w, client, &e, STR_NONE);
         end_exchange(x);
         return;

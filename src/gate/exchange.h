@@ -105,6 +105,8 @@ struct exchange {
     bool from_the_start; /* the next attempt shall repeat the answer, not continue it */
     uint32_t resumes;
     uint64_t broken_at_ms;
+    uint32_t broken_backend;   /* index of the one that broke then */
+    uint64_t content_at_ms;    /* when its last content had come */
     unsigned reads;            /* pieces read from the backend in this turn */
     uint64_t sent_ms;          /* when something was last sent to the client */
     struct assembly *assembly; /* non-streaming client, streaming backend */

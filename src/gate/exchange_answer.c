@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
+#include "gate/exchange_tally.h"
 
 /*
  * The answer so far: what the client has been given, or what is collected for it. It outlives
@@ -77,6 +78,7 @@ static void note_resumed(struct exchange *x)
     const struct attempt *a = x->attempt;
     x->is_resuming = false;
     x->resumes++;
+    exchange_tally_resumed(x);
     exchange_now_answers(x);
     answer_note(x, a->backend->name, "resumed");
     log_info("stream resumed", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
@@ -108,6 +110,7 @@ enum failure exchange_collect_event(struct exchange *x)
 
 void exchange_forget_answer(struct exchange *x)
 {
+    exchange_tally_lost(x);
     transcript_fini(&x->transcript);
     assembly_free(&x->assembly);
     x->has_begun = false;
@@ -116,6 +119,7 @@ void exchange_forget_answer(struct exchange *x)
 
 enum failure exchange_end_by_length(struct exchange *x)
 {
+    exchange_tally_whole(x);
     struct str chunk = transcript_finish(&x->transcript, "length", &x->arena);
     if (x->request.stream) {
         answer_finish(x, chunk);

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
+#include "gate/exchange_tally.h"
 
 /*
  * What a failed attempt leads to: one door before commit, one after it.
@@ -88,6 +89,7 @@ static bool wants_restart(const struct exchange *x, enum failure f)
 /* The answer breaks off; perhaps not for the first time. */
 static void note_break(struct exchange *x)
 {
+    exchange_tally_break(x);
     if (!x->is_resuming) {
         x->broken_at_ms = exchange_now(x);
     }
@@ -113,9 +115,10 @@ static const struct step *same_backend_again(struct exchange *x)
 /* What was collected is kept where the next backend may go on from it. */
 static void keep_or_forget(struct exchange *x, enum failure f)
 {
-    if (x->has_begun && may_go_on(x, f)) {
+    if (x->has_begun) {
         note_break(x);
-    } else {
+    }
+    if (!x->has_begun || !may_go_on(x, f)) {
         exchange_forget_answer(x);
     }
 }
@@ -255,6 +258,7 @@ void exchange_succeed(struct exchange *x)
     struct board *board = x->worker->gateway->board;
     board_on_success(board, a->backend->index, exchange_now(x));
     board_count_attempt(board, a->backend->index, true);
+    exchange_tally_whole(x);
     log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
               LOG_STR("backend", a->backend->name), LOG_NUM("attempts", x->attempts),
               LOG_NUM("took_ms", exchange_now(x) - x->started_ms));

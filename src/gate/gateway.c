@@ -73,6 +73,7 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->wake_prober = no_prober;
     arena_init(&g->arena);
     g->board = board_new(&s->catalog, clock_mono_ms());
+    g->tally = tally_new(&s->catalog);
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
     g->retry_budget =
@@ -109,6 +110,7 @@ void gateway_free(struct gateway **g)
     }
     SSL_CTX_free(gone->listen_tls);
     board_free(&gone->board);
+    tally_free(&gone->tally);
     arena_fini(&gone->arena);
     free(gone);
 }

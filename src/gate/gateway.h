@@ -12,6 +12,7 @@
 #include "tiers/board.h"
 #include "tiers/hedge.h"
 #include "tiers/retry_budget.h"
+#include "tiers/tally.h"
 
 /*
  * What all threads of one gateway share: the settings, the board, TLS settings, and the way to
@@ -25,6 +26,7 @@ enum { REQUEST_HEAD_MAX = 1 << 20 };
 struct gateway {
     const struct settings *settings; /* borrowed: outlives the gateway */
     struct board *board;
+    struct tally *tally;
     SSL_CTX *listen_tls;   /* NULL: plain */
     SSL_CTX **backend_tls; /* one a backend, NULL: plain */
     struct str

@@ -5,9 +5,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/listener.h"
+#include "ops/exposition.h"
+#include "ops/metrics.h"
 #include "wire/url.h"
 
-enum { SAMPLE_MS = 1000 };
+enum { SAMPLE_MS = 1000, METRICS_MAX = 32 << 20 };
+
+_Static_assert((size_t)METRICS_MAX < (size_t)HTTP_QUEUE_MAX,
+               "a slow scraper must be able to get all of it");
 
 struct admin_api {
     struct admin_api_conf conf;
@@ -18,13 +23,18 @@ struct admin_api {
     _Atomic uint32_t connections;
 };
 
-static void reply(struct http_conn *c, int status, struct str body)
+static void reply(struct http_conn *c, struct str content_type, struct str body)
 {
     http_reply_whole(c,
-                     &(struct http_reply){.status = status,
-                                          .content_type = STR("application/json"),
+                     &(struct http_reply){.status = 200,
+                                          .content_type = content_type,
                                           .extra = STR("Cache-Control: no-store\r\n")},
                      body);
+}
+
+static void reply_json(struct http_conn *c, struct str body)
+{
+    reply(c, STR("application/json"), body);
 }
 
 static void refuse(struct http_conn *c, int status, const char *why, bool close)
@@ -42,7 +52,7 @@ static void refuse(struct http_conn *c, int status, const char *why, bool close)
 
 static void serve_status(struct admin_api *api, struct http_conn *c, struct arena *a)
 {
-    reply(c, 200, status_json(&api->conf.source, loop_now_ms(api->conf.loop), a));
+    reply_json(c, status_json(&api->conf.source, loop_now_ms(api->conf.loop), a));
 }
 
 static struct str query_value(struct str query, struct str name, struct arena *a)
@@ -69,21 +79,36 @@ static void serve_explain(struct admin_api *api, struct http_conn *c, struct are
         refuse(c, 404, "no model has that name", false);
         return;
     }
-    reply(c, 200, body);
+    reply_json(c, body);
 }
 
 static void serve_health(struct admin_api *api, struct http_conn *c, struct arena *a)
 {
     (void)api;
     (void)a;
-    reply(c, 200, STR("{\"status\":\"ok\"}"));
+    reply_json(c, STR("{\"status\":\"ok\"}"));
+}
+
+static void serve_metrics(struct admin_api *api, struct http_conn *c, struct arena *a)
+{
+    struct exposition e;
+    (void)a;
+    exposition_init(&e, METRICS_MAX);
+    if (metrics_write(&api->conf.source, loop_now_ms(api->conf.loop), &e)) {
+        reply(c, STR(EXPOSITION_CONTENT_TYPE), buf_str(&e.out));
+    } else {
+        refuse(c, 500, "more metrics than fit in one answer", false);
+    }
+    exposition_fini(&e);
 }
 
 static const struct {
     const char *path;
     void (*serve)(struct admin_api *api, struct http_conn *c, struct arena *a);
-} routes[] = {
-    {"/status", serve_status}, {"/explain", serve_explain}, {"/health", serve_health}};
+} routes[] = {{"/status", serve_status},
+              {"/explain", serve_explain},
+              {"/metrics", serve_metrics},
+              {"/health", serve_health}};
 
 static bool names_loopback(const struct http_request *q)
 {

@@ -7,9 +7,9 @@
 
 /*
  * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET
- * /health. With a token every request must carry it (Authorization: Bearer). Without one the
- * port is bound to loopback, and a Host that is not a loopback name is refused, so that no web
- * page can reach it by DNS rebinding.
+ * /metrics (Prometheus), GET /health. With a token every request must carry it (Authorization:
+ * Bearer). Without one the port is bound to loopback, and a Host that is not a loopback name is
+ * refused, so that no web page can reach it by DNS rebinding.
  */
 
 struct admin_api_conf {

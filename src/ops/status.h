@@ -7,6 +7,7 @@
 #include "ops/rates.h"
 #include "tiers/board.h"
 #include "tiers/catalog.h"
+#include "tiers/tally.h"
 
 /*
  * What the gateway looks like now, as JSON: the only source of the status page and of the
@@ -16,6 +17,7 @@
 struct status_source {
     const struct catalog *catalog;
     const struct board *board;
+    const struct tally *tally;
     const struct rates *rates;
     const _Atomic bool *draining;
     const _Atomic uint32_t *connections;

@@ -1,0 +1,283 @@
+#include "ops/metrics.h"
+
+#include "tiers/tally.h"
+
+enum {
+    MS_DECIMALS = 3,
+    US_DECIMALS = 6,
+    PAIRS_ALL_MAX = 16 /* with more backends, pairs appear when they have occurred */
+};
+
+static void put_count(struct exposition *e, const struct str *values, uint64_t count)
+{
+    exposition_put(e, values, (struct figure){count, 0});
+}
+
+/* --- the gateway --- */
+
+static void write_build_info(struct exposition *e, const struct scrape *s)
+{
+    (void)s;
+    put_count(e, (const struct str[]){STR(FALLTHROUGH_VERSION)}, 1);
+}
+
+static void write_connections(struct exposition *e, const struct scrape *s)
+{
+    put_count(e, NULL, *s->source->connections);
+}
+
+static void write_draining(struct exposition *e, const struct scrape *s)
+{
+    put_count(e, NULL, *s->source->draining ? 1 : 0);
+}
+
+/* --- requests and breaks --- */
+
+static void put_request(struct exposition *e, const struct scrape *s, const struct model *m,
+                        enum outcome o)
+{
+    struct str values[] = {m ? m->name : STR(""), str_from(outcome_name(o))};
+    put_count(e, values, tally_ends(s->source->tally, m ? m->index : TALLY_NONE, o));
+}
+
+static void write_requests(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->model_count; i++) {
+        for (unsigned o = 0; o < OUTCOME_COUNT; o++) {
+            put_request(e, s, &c->models[i], (enum outcome)o);
+        }
+    }
+    put_request(e, s, NULL, OUTCOME_refused);
+}
+
+static void put_resume(struct exposition *e, struct str from, struct str to, bool ok,
+                       uint64_t count)
+{
+    put_count(e, (const struct str[]){from, to, ok ? STR("ok") : STR("failed")}, count);
+}
+
+static void write_resumes(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    const struct tally *t = s->source->tally;
+    bool wants_all = c->backend_count <= PAIRS_ALL_MAX;
+    for (uint32_t from = 0; from < c->backend_count; from++) {
+        struct str name = c->backends[from].name;
+        for (uint32_t to = 0; to < c->backend_count; to++) {
+            uint64_t count = tally_resumes(t, from, to);
+            if (count > 0 || (wants_all && from != to)) {
+                put_resume(e, name, c->backends[to].name, true, count);
+            }
+        }
+        put_resume(e, name, STR(""), true, tally_resumes(t, from, TALLY_NONE));
+        put_resume(e, name, STR(""), false, tally_failed_resumes(t, from));
+    }
+}
+
+static void write_resume_gap(struct exposition *e, const struct scrape *s)
+{
+    uint64_t most_ms[TALLY_GAP_BUCKETS];
+    struct tally_gaps gaps;
+    tally_gaps(s->source->tally, &gaps);
+    for (uint32_t i = 0; i < TALLY_GAP_BUCKETS; i++) {
+        most_ms[i] = tally_gap_most_ms(i);
+    }
+    exposition_put_times(
+        e, NULL, &(struct histogram){most_ms, gaps.count, TALLY_GAP_BUCKETS, gaps.sum_ms});
+}
+
+/* --- backends --- */
+
+static void write_attempts(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        struct str name = c->backends[i].name;
+        struct backend_figures f;
+        board_figures(s->source->board, c->backends[i].index, &f);
+        put_count(e, (const struct str[]){name, STR("ok")}, f.attempts - f.failures);
+        put_count(e, (const struct str[]){name, STR("failed")}, f.failures);
+    }
+}
+
+static void write_in_flight(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        put_count(e, &b->name, board_view(s->source->board, b->index, s->now_ms).in_flight);
+    }
+}
+
+static void write_tokens(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        struct backend_figures f;
+        board_figures(s->source->board, c->backends[i].index, &f);
+        put_count(e, &c->backends[i].name, f.tokens);
+    }
+}
+
+static void write_first_token(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    uint64_t most_ms[FIRST_TOKEN_BUCKETS];
+    for (uint32_t i = 0; i < FIRST_TOKEN_BUCKETS; i++) {
+        most_ms[i] = board_first_token_most_ms(i);
+    }
+    for (size_t i = 0; i < c->backend_count; i++) {
+        struct backend_figures f;
+        board_figures(s->source->board, c->backends[i].index, &f);
+        exposition_put_times(e, &c->backends[i].name,
+                             &(struct histogram){most_ms, f.first_token, FIRST_TOKEN_BUCKETS,
+                                                 f.first_token_sum_ms});
+    }
+}
+
+static void write_state(struct exposition *e, const struct scrape *s)
+{
+    static const enum state states[] = {STATE_HEALTHY, STATE_DEGRADED, STATE_DOWN};
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        enum state now = board_view(s->source->board, b->index, s->now_ms).state;
+        for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++) {
+            struct str values[] = {b->name, str_from(state_name(states[k]))};
+            put_count(e, values, states[k] == now ? 1 : 0);
+        }
+    }
+}
+
+/* --- the process --- */
+
+static void write_cpu(struct exposition *e, const struct scrape *s)
+{
+    exposition_put(e, NULL, (struct figure){s->process.cpu_us, US_DECIMALS});
+}
+
+static void write_resident(struct exposition *e, const struct scrape *s)
+{
+    if (s->process.has_resident) {
+        put_count(e, NULL, s->process.resident_bytes);
+    }
+}
+
+static void write_open_fds(struct exposition *e, const struct scrape *s)
+{
+    if (s->process.has_open_fds) {
+        put_count(e, NULL, s->process.open_fds);
+    }
+}
+
+static void write_max_fds(struct exposition *e, const struct scrape *s)
+{
+    if (s->process.has_max_fds) {
+        put_count(e, NULL, s->process.max_fds);
+    }
+}
+
+static void write_start_time(struct exposition *e, const struct scrape *s)
+{
+    exposition_put(e, NULL, (struct figure){s->source->started_wall_ms, MS_DECIMALS});
+}
+
+/* --- the table --- */
+
+static const struct metric METRICS[] = {
+    {{.name = "fallthrough_build_info",
+      .kind = METRIC_GAUGE,
+      .labels = {"version"},
+      .help = "Always 1; the version is in the label."},
+     write_build_info},
+    {{.name = "fallthrough_connections",
+      .kind = METRIC_GAUGE,
+      .help = "Client connections open on the API port."},
+     write_connections},
+    {{.name = "fallthrough_draining",
+      .kind = METRIC_GAUGE,
+      .help = "1 while the gateway lets running answers end and takes no new connections."},
+     write_draining},
+    {{.name = "fallthrough_requests_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"model", "outcome"},
+      .help = "Chat requests that have ended, by configured model and by what came of them."},
+     write_requests},
+    {{.name = "fallthrough_resumes_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"from", "to", "result"},
+      .help = "Breaks of answers after their first content, by the backend that broke and the "
+              "one where the answer went on."},
+     write_resumes},
+    {{.name = "fallthrough_resume_gap_seconds",
+      .kind = METRIC_HISTOGRAM,
+      .help = "Time between the last content before a break and the first new content from the "
+              "backend where the answer went on."},
+     write_resume_gap},
+    {{.name = "fallthrough_attempts_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"backend", "result"},
+      .help =
+          "Attempts that have ended at the backend; one that only passed on the client's own "
+          "error is ok, one that the client left is not counted."},
+     write_attempts},
+    {{.name = "fallthrough_attempts_in_flight",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend"},
+      .help = "Attempts that the backend works on now."},
+     write_in_flight},
+    {{.name = "fallthrough_tokens_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"backend"},
+      .help =
+          "Pieces of content received from the backend; added in steps while an answer runs."},
+     write_tokens},
+    {{.name = "fallthrough_first_token_seconds",
+      .kind = METRIC_HISTOGRAM,
+      .labels = {"backend"},
+      .help = "Time from the start of an attempt to its first content, connecting included."},
+     write_first_token},
+    {{.name = "fallthrough_backend_state",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "state"},
+      .help = "1 for the state that the backend is in, 0 for the others."},
+     write_state},
+    {{.name = "process_cpu_seconds_total",
+      .kind = METRIC_COUNTER,
+      .help = "User and system CPU time of this process."},
+     write_cpu},
+    {{.name = "process_resident_memory_bytes",
+      .kind = METRIC_GAUGE,
+      .help = "Resident memory of this process."},
+     write_resident},
+    {{.name = "process_open_fds",
+      .kind = METRIC_GAUGE,
+      .help = "Descriptors that this process has open."},
+     write_open_fds},
+    {{.name = "process_max_fds",
+      .kind = METRIC_GAUGE,
+      .help = "Descriptors that this process may have open."},
+     write_max_fds},
+    {{.name = "process_start_time_seconds",
+      .kind = METRIC_GAUGE,
+      .help = "When this process started, in seconds since 1970."},
+     write_start_time},
+};
+
+const struct metric *metrics_table(size_t *count)
+{
+    *count = sizeof(METRICS) / sizeof(METRICS[0]);
+    return METRICS;
+}
+
+bool metrics_write(const struct status_source *source, uint64_t now_ms, struct exposition *e)
+{
+    struct scrape s = {.source = source, .now_ms = now_ms};
+    process_figures_read(&s.process);
+    for (size_t i = 0; i < sizeof(METRICS) / sizeof(METRICS[0]); i++) {
+        exposition_begin(e, &METRICS[i].family);
+        METRICS[i].write(e, &s);
+    }
+    return !e->is_cut;
+}
