@@ -2,12 +2,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "cmd/color.h"
+#include "cmd/demo_seam.h"
 #include "cmd/demo_stage.h"
 #include "cmd/demo_stream.h"
 #include "cmd/escape.h"
@@ -112,7 +112,7 @@ static void show_status(struct demo *d)
     json_t *status = get_status(d);
     (void)puts("\n== fallthrough status");
     if (status) {
-        status_table_print(status, stdout, isatty(STDOUT_FILENO) == 1 && !getenv("NO_COLOR"));
+        status_table_print(status, stdout, color_is_wanted());
     }
     (void)putchar('\n');
     expect(d, has_state(status, "first", "DOWN"), "first is DOWN");
@@ -122,19 +122,75 @@ static void show_status(struct demo *d)
 
 /* --- the broken answer --- */
 
-static void kill_first(void *owner)
+/* What is between the request and its end. */
+struct asked {
+    struct demo *demo;
+    struct demo_seam seam;
+};
+
+static void kill_first(struct asked *q)
 {
-    struct demo *d = owner;
-    d->killed_pid = (int)d->stage.first.pid;
-    (void)printf(" >>> kill -9 %d >>>", d->killed_pid);
-    (void)fflush(stdout);
-    demo_process_kill(&d->stage.first);
+    struct demo_process *first = &q->demo->stage.first;
+    q->demo->killed_pid = (int)first->pid;
+    demo_seam_mark_kill(&q->seam, q->demo->killed_pid);
+    demo_process_kill(first);
+}
+
+static void on_content(void *owner, struct str text)
+{
+    struct asked *q = owner;
+    demo_seam_show(&q->seam, text);
+    if (q->seam.pieces == KILL_AFTER) {
+        kill_first(q);
+    }
+}
+
+/* "first:ok,first:reset,standby:resumed": the head of a stream is long gone when it breaks, so
+ * the whole trail is in the log only. */
+static struct str logged_trail(struct demo *d)
+{
+    struct str line =
+        demo_process_said(&d->stage.gateway, STR("\"msg\":\"stream resumed\""), &d->arena);
+    line = arena_printf(&d->arena, "{%.*s", STR_FMT(line)); /* its first members are missing */
+    json_t *members = json_loadb(line.ptr, line.len, 0, NULL);
+    const char *trail = json_string_value(json_object_get(members, "attempts"));
+    struct str shown = escape_text(&d->arena, str_from(trail ? trail : "none"), "");
+    json_decref(members);
+    return shown;
+}
+
+static void expect_whole(struct demo *d, const struct demo_stream *got,
+                         const struct demo_seam *seam)
+{
+    expect(d, got->status == 200 && seam->pieces >= KILL_AFTER,
+           "the answer began: status %d, %zu tokens", got->status, seam->pieces);
+    expect(d, d->killed_pid > 0, "the first backend was killed in mid-sentence");
+    expect(d, got->error.len == 0, "the client got no error event: %.*s",
+           STR_FMT(got->error.len > 0 ? got->error : STR("none")));
+    expect(d, seam->is_crossed,
+           "the answer went on at the standby after %llu ms: %zu tokens in all",
+           (unsigned long long)seam->gap_ms, seam->pieces);
+    expect(d, got->has_done && got->has_finish_reason && got->has_clean_end,
+           "and ended whole: finish_reason, [DONE], a clean end");
+}
+
+static void expect_told(struct demo *d, const struct demo_stream *got)
+{
+    struct str trail = logged_trail(d);
+    expect(d, str_eq(got->attempts, STR("first:ok")),
+           "x-fallthrough-attempts when it began: %.*s", STR_FMT(got->attempts));
+    expect(d, str_ends(trail, STR("standby:resumed")), "attempts in the gateway's log: %.*s",
+           STR_FMT(trail));
+    expect(d, got->is_resumed && str_eq(got->backend, STR("standby")),
+           "the last chunk says _resumed: %s, _backend: %.*s",
+           got->is_resumed ? "true" : "false", STR_FMT(got->backend));
 }
 
 /* False: a signal came. */
 static bool stream(struct demo *d)
 {
     struct demo_stream got;
+    struct asked q = {.demo = d};
     struct demo_stream_conf conf = {
         .url = d->stage.api,
         .request = STR("{\"model\":\"" DEMO_MODEL "\",\"stream\":true,\"max_tokens\":400,"
@@ -142,25 +198,18 @@ static bool stream(struct demo *d)
                        "\"" QUESTION "\"}]}"),
         .timeout_ms = ANSWER_MS,
         .stop_fd = d->stage.stop_fd,
-        .enough = KILL_AFTER,
-        .on_enough = kill_first,
-        .owner = d};
+        .on_content = on_content,
+        .owner = &q};
     (void)puts("\n== a streamed question: " QUESTION "\n");
-    (void)fflush(stdout);
+    demo_seam_init(&q.seam, &d->stage);
     demo_stream_run(&conf, &got, &d->arena);
+    demo_seam_end(&q.seam);
     (void)puts("\n");
     if (!demo_stage_pause(&d->stage, 0)) {
         return false;
     }
-    expect(d, got.status == 200 && got.pieces >= KILL_AFTER,
-           "the answer began: status %d, %zu tokens", got.status, got.pieces);
-    expect(d, d->killed_pid > 0, "the first backend was killed in mid-sentence");
-    expect(d, got.error.len == 0, "the client got no error event: %.*s",
-           STR_FMT(got.error.len > 0 ? got.error : STR("none")));
-    expect(d, got.pieces > KILL_AFTER, "the answer went on at the standby: %zu tokens in all",
-           got.pieces);
-    expect(d, got.has_done && got.has_finish_reason && got.has_clean_end,
-           "and ended whole: finish_reason, [DONE], a clean end");
+    expect_whole(d, &got, &q.seam);
+    expect_told(d, &got);
     return true;
 }
 

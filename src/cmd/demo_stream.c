@@ -16,16 +16,6 @@ struct listening {
     struct sse_decoder events;
 };
 
-static void take_content(struct listening *l, struct str content)
-{
-    (void)printf("%.*s", STR_FMT(escape_text(l->arena, content, "\n\t")));
-    (void)fflush(stdout);
-    l->out->pieces++;
-    if (l->out->pieces == l->conf->enough) {
-        l->conf->on_enough(l->conf->owner);
-    }
-}
-
 /* The member's text, escaped; empty where it is none. */
 static struct str shown_text(struct str object, const char *key, struct arena *a)
 {
@@ -54,10 +44,12 @@ static void take_event(struct listening *l, struct str payload)
     struct str choice = json_path(json_value(payload), "choices", "0", NULL);
     if (json_type_of(json_get(choice, "finish_reason")) == JSON_STRING) {
         l->out->has_finish_reason = true;
+        l->out->backend = shown_text(json_value(payload), "_backend", l->arena);
+        l->out->is_resumed = str_eq(json_get(json_value(payload), "_resumed"), STR("true"));
     }
     if (json_text(json_path(choice, "delta", "content", NULL), l->arena, &content) == ERR_OK &&
         content.len > 0) {
-        take_content(l, content);
+        l->conf->on_content(l->conf->owner, escape_text(l->arena, content, "\n\t"));
     }
 }
 
@@ -88,10 +80,12 @@ void demo_stream_run(const struct demo_stream_conf *conf, struct demo_stream *ou
                            .stop_fd = conf->stop_fd,
                            .on_piece = on_piece,
                            .owner = &l};
-    *out = (struct demo_stream){.error = STR(""), .message = STR("")};
+    *out = (struct demo_stream){
+        .backend = STR(""), .attempts = STR(""), .error = STR(""), .message = STR("")};
     sse_init(&l.events, EVENT_MAX);
     out->has_clean_end = fetch(&f, &got) == ERR_OK;
     out->status = got.status;
+    out->attempts = escape_text(a, fetched_header(&got, "x-fallthrough-attempts"), "");
     (void)snprintf(out->why, sizeof(out->why), "%s", got.why);
     fetched_fini(&got);
     sse_fini(&l.events);

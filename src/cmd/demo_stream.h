@@ -8,7 +8,7 @@
 #include "wire/url.h"
 
 /*
- * One streamed chat answer, printed as it comes, and what a client would think of it.
+ * One streamed chat answer, shown as it comes, and what a client would think of it.
  */
 
 struct demo_stream_conf {
@@ -16,20 +16,21 @@ struct demo_stream_conf {
     struct str request; /* JSON */
     uint32_t timeout_ms;
     int stop_fd;
-    size_t enough; /* after so many pieces of content … */
-    void (*on_enough)(void *owner);
+    void (*on_content)(void *owner, struct str text); /* each piece, escaped */
     void *owner;
 };
 
 struct demo_stream {
-    int status;    /* 0: no answer */
-    size_t pieces; /* of content */
+    int status; /* 0: no answer */
     bool has_finish_reason;
-    bool has_done;      /* [DONE] */
-    bool has_clean_end; /* the HTTP body was complete */
-    struct str error;   /* code of an error event, escaped; empty: none */
-    struct str message; /* of that event, escaped */
-    char why[128];      /* how the body ended, if not cleanly */
+    bool has_done;       /* [DONE] */
+    bool has_clean_end;  /* the HTTP body was complete */
+    bool is_resumed;     /* _resumed of the last chunk */
+    struct str backend;  /* _backend of the last chunk, escaped; empty: none */
+    struct str attempts; /* x-fallthrough-attempts, escaped; empty: none */
+    struct str error;    /* code of an error event, escaped; empty: none */
+    struct str message;  /* of that event, escaped */
+    char why[128];       /* how the body ended, if not cleanly */
 };
 
 /* Texts in `out` live as long as the arena. */

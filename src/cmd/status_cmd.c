@@ -1,9 +1,7 @@
 #include "cmd/status_cmd.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "cmd/admin_get.h"
+#include "cmd/color.h"
 #include "cmd/status_table.h"
 
 struct status_options {
@@ -22,13 +20,6 @@ const struct command STATUS_COMMAND = {
     .run = cmd_status,
 };
 
-/* NO_COLOR: see no-color.org. */
-static bool wants_color(void)
-{
-    const char *refused = getenv("NO_COLOR");
-    return isatty(STDOUT_FILENO) == 1 && (!refused || refused[0] == '\0');
-}
-
 static int show(const struct status_options *o)
 {
     struct fetched got;
@@ -37,7 +28,7 @@ static int show(const struct status_options *o)
     if (code == CMD_FINE && o->json) {
         admin_print_body(&got);
     } else if (code == CMD_FINE) {
-        status_table_print(status, stdout, wants_color());
+        status_table_print(status, stdout, color_is_wanted());
     }
     json_decref(status);
     fetched_fini(&got);

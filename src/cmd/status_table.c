@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "cmd/admin_get.h"
+#include "cmd/color.h"
 #include "cmd/escape.h"
 
 enum column {
@@ -248,12 +249,12 @@ static void add_unused(struct table *t, const json_t *status)
 static const char *color_of(struct str state)
 {
     if (str_eq(state, STR("HEALTHY"))) {
-        return "\033[32m";
+        return COLOR_GREEN;
     }
     if (str_eq(state, STR("DEGRADED"))) {
-        return "\033[33m";
+        return COLOR_YELLOW;
     }
-    return str_eq(state, STR("DOWN")) ? "\033[31m" : "";
+    return str_eq(state, STR("DOWN")) ? COLOR_RED : "";
 }
 
 static void put_cell(const struct table *t, size_t column, struct str cell, const char *color,
@@ -263,7 +264,7 @@ static void put_cell(const struct table *t, size_t column, struct str cell, cons
     bool is_right = columns[column].is_number;
     bool is_last = column + 1 == COLUMN_COUNT;
     (void)fprintf(out, "%*s%s%.*s%s%*s%s", is_right ? padding : 0, "", color, STR_FMT(cell),
-                  color[0] != '\0' ? "\033[0m" : "", is_right || is_last ? 0 : padding, "",
+                  color[0] != '\0' ? COLOR_OFF : "", is_right || is_last ? 0 : padding, "",
                   is_last ? "\n" : "  ");
 }
 
