@@ -153,7 +153,7 @@ LONG = {"messages": [{"role": "user", "content": "Tell me a story about a lighth
         "temperature": 0, "max_tokens": 48}
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 13, 21, 34, 40, 45])
+@pytest.mark.parametrize("after", range(1, 31))
 def test_killed_in_mid_sentence_the_answer_is_byte_identical(after, pair, front):
     one, _ = pair
     whole = front.request("POST", "/v1/chat/completions", {"model": "m", **LONG}).text
