@@ -54,8 +54,12 @@ def test_exceptions_degrade_and_the_third_in_a_row_is_down(llm, gateway):
     before = len(a.probes)
     gw.wait_state("a", "DOWN")
     assert len(a.probes) - before >= 1
-    changes = [line for line in gw.logged("changed state") if "backend=a" in line]
-    assert ["to=DEGRADED" in changes[0], "to=DOWN" in changes[1]] == [True, True]
+
+    def changes():
+        return [line for line in gw.logged("changed state") if "backend=a" in line]
+
+    wait_until(lambda: len(changes()) >= 2, what="two changes in the log")
+    assert ["to=DEGRADED" in changes()[0], "to=DOWN" in changes()[1]] == [True, True]
 
 
 def test_a_single_exception_is_forgotten(llm, gateway):

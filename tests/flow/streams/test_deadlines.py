@@ -97,7 +97,7 @@ def test_what_is_no_content_is_no_progress(sound, stream, llm, gateway):
     gw = gateway(a, b, deadlines="{connect: 500ms, first_token: 1s, stall: 400ms, total: 20s}")
     answer = gw.chat(stream=stream)
     assert (answer.streamed_text if stream else answer.text) == "Hello from b"
-    assert gw.logged("reason=stall")
+    wait_until(lambda: gw.logged("reason=stall"), what="a line in the log")
     assert len(a.chats) == 1  # silence is never repeated there
     wait_until(lambda: a.cancelled_at, 2, "the silent backend is cancelled")
 
