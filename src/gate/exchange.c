@@ -81,7 +81,7 @@ static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
 static uint64_t next_due(const struct exchange *x)
 {
     enum failure unused;
-    uint32_t keep_alive_ms = x->worker->gateway->settings->keep_alive_ms;
+    uint32_t keep_alive_ms = x->model->streams.keep_alive_ms;
     if (x->step == &step_linger) {
         return x->finish_by_ms;
     }
@@ -172,7 +172,7 @@ bool exchange_turn_is_over(struct exchange *x)
 
 void exchange_keep_client(struct exchange *x)
 {
-    uint32_t keep_alive_ms = x->worker->gateway->settings->keep_alive_ms;
+    uint32_t keep_alive_ms = x->model->streams.keep_alive_ms;
     if (x->request.stream && keep_alive_ms > 0 &&
         exchange_now(x) >= x->sent_ms + keep_alive_ms) {
         answer_keep_alive(x);
@@ -232,7 +232,7 @@ uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
 static bool wants_stream(const struct exchange *x)
 {
     const struct chat_request *q = &x->request;
-    switch (x->worker->gateway->settings->upstream) {
+    switch (x->model->streams.upstream) {
     case UPSTREAM_ALWAYS:
         return true;
     case UPSTREAM_NEVER:
@@ -313,14 +313,14 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
     uint64_t left_ms = x->due_ms > now_ms ? x->due_ms - now_ms : 1;
     const struct backend *b = p->member->backend;
     struct bad_request bad = {.status = 0};
-    const struct settings *settings = x->worker->gateway->settings;
     enum err e = attempt_open(
         &(struct attempt_conf){.worker = x->worker,
                                .pick = *p,
                                .request = &x->request,
                                .streams = wants_stream(x),
                                .want_usage = !x->request.stream || x->request.include_usage,
-                               .hold_tools = x->request.n == 1 && settings->hold_tool_calls,
+                               .hold_tools =
+                                   x->request.n == 1 && x->model->streams.hold_tool_calls,
                                .tries = tries,
                                .reply_id = x->reply_id,
                                .connect_due_ms = now_ms + b->deadlines.connect_ms,
@@ -336,7 +336,7 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
         return false;
     }
     x->attempts++;
-    (*out)->may_be_silent = settings->upstream == UPSTREAM_NEVER;
+    (*out)->may_be_silent = x->model->streams.upstream == UPSTREAM_NEVER;
     (*out)->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
     return true;
 }
@@ -515,8 +515,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
     retry_budget_count(w->gateway->retry_budget[x->model->index], x->started_ms);
     hedge_budget_count(&w->gateway->hedge_budget[x->model->index], &x->model->hedge);
     x->due_ms = x->started_ms + total_ms(x->model);
-    x->keeps_transcript =
-        x->request.n == 1 && w->gateway->settings->resume != RESUME_POLICY_OFF;
+    x->keeps_transcript = x->request.n == 1 && x->model->streams.resume != RESUME_POLICY_OFF;
     http_conn_attach(client, on_client, x);
     exchange_wake(x, WAKE_START);
 }

@@ -218,7 +218,7 @@ struct client_error exchange_interrupted(void)
  * seam compares. A cloud would be paid for nothing. */
 enum resume_way exchange_resume_way(struct exchange *x, const struct backend *b)
 {
-    enum resume_policy policy = x->worker->gateway->settings->resume;
+    enum resume_policy policy = x->model->streams.resume;
     enum resume_way way = resume_choose(&x->transcript, &x->request, gateway_dialect(b));
     bool from_the_start = x->from_the_start;
     x->from_the_start = false;

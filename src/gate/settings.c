@@ -71,8 +71,6 @@ static const struct conf_table LIMITS_TABLE = {.what = "'limits'", CONF_ROWS(LIM
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", "off", NULL};
 static const char *const FORMATS[] = {"logfmt", "json", NULL};
-static const char *const RESUMES[] = {"exact", "any", "off", NULL};
-static const char *const UPSTREAMS[] = {"auto", "always", "never", NULL};
 static const char *const ANNOTATIONS[] = {"body", "headers", "off", NULL};
 
 static const struct conf_row LOG_ROWS[] = {
@@ -97,35 +95,6 @@ static const struct conf_row LOG_ROWS[] = {
      .help = "stderr, or a file to append to"},
 };
 static const struct conf_table LOG_TABLE = {.what = "'log'", CONF_ROWS(LOG_ROWS)};
-
-static const struct conf_row STREAM_ROWS[] = {
-    {.name = "upstream",
-     .type = CONF_WORD,
-     CONF_FIELD(struct draft, s.upstream),
-     .words = UPSTREAMS,
-     .fallback = "auto",
-     .help = "whether requests that do not stream are streamed towards the backend: auto, "
-             "always or never"},
-    {.name = "keep_alive",
-     .type = CONF_DURATION,
-     CONF_FIELD(struct draft, s.keep_alive_ms),
-     .min = 0,
-     .max = HOUR,
-     .fallback = "10s",
-     .help = "a comment goes to a streaming client that has waited so long; 0 for never"},
-    {.name = "resume",
-     .type = CONF_WORD,
-     CONF_FIELD(struct draft, s.resume),
-     .words = RESUMES,
-     .fallback = "exact",
-     .help = "whether a stream that breaks goes on at the next backend: exact, any or off"},
-    {.name = "hold_tool_calls",
-     .type = CONF_BOOL,
-     CONF_FIELD(struct draft, s.hold_tool_calls),
-     .fallback = "true",
-     .help = "whether a tool call goes to a streaming client only when it is complete"},
-};
-static const struct conf_table STREAMS_TABLE = {.what = "'streams'", CONF_ROWS(STREAM_ROWS)};
 
 static const struct conf_row TLS_ROWS[] = {
     {.name = "cert",
@@ -289,8 +258,9 @@ static const struct conf_row ROOT_ROWS[] = {
      .help = "a second attempt when the first token is late; off, or a mapping"},
     {.name = "streams",
      .type = CONF_TABLE,
+     CONF_FIELD(struct draft, s.streams),
      .table = &STREAMS_TABLE,
-     .help = "how answers are streamed"},
+     .help = "how answers are streamed; also per model"},
     {.name = "limits",
      .type = CONF_TABLE,
      CONF_FIELD(struct draft, s.limits),
@@ -356,10 +326,7 @@ static void set_defaults(struct draft *d)
                                      .idle_ms = 75 * SECOND,
                                      .send_ms = MINUTE};
     s->annotate = ANNOTATE_BODY;
-    s->upstream = UPSTREAM_AUTO;
-    s->resume = RESUME_POLICY_EXACT;
-    s->keep_alive_ms = 10 * SECOND;
-    s->hold_tool_calls = true;
+    policy_set_streams(&s->streams);
     s->log_level = LOG_INFO;
     s->log_format = LOG_LOGFMT;
     s->log_file = STR("stderr");

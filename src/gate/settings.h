@@ -18,21 +18,6 @@
 
 enum annotate { ANNOTATE_BODY, ANNOTATE_HEADERS, ANNOTATE_OFF };
 
-/* Whether non-streaming requests are streamed towards the backend. */
-enum upstream_mode {
-    UPSTREAM_AUTO, /* where the answer may be long: no max_tokens, or more than 64 */
-    UPSTREAM_ALWAYS,
-    UPSTREAM_NEVER
-};
-
-/* Whether a stream that breaks goes on at the next backend. */
-enum resume_policy {
-    RESUME_POLICY_EXACT, /* where the backend continues a half answer exactly, or repeats it
-                            identically */
-    RESUME_POLICY_ANY,   /* also where it only continues in its own words */
-    RESUME_POLICY_OFF
-};
-
 struct client_key {
     struct str name; /* for logs */
     struct str key;  /* secret */
@@ -47,10 +32,7 @@ struct settings {
     uint32_t workers;       /* >= 1; auto is resolved to the number of usable cores */
     struct http_limits limits;
     enum annotate annotate;
-    enum upstream_mode upstream; /* streams.upstream */
-    enum resume_policy resume;   /* streams.resume */
-    uint32_t keep_alive_ms;      /* streams.keep_alive: comment on a long wait; 0: never */
-    bool hold_tool_calls;        /* streams.hold_tool_calls: until each is complete */
+    struct stream_policy streams; /* of models that say nothing else */
     const struct client_key *keys;
     size_t key_count;             /* 0: open (loopback only) */
     struct str tls_cert, tls_key; /* PEM files of the API port; empty: plain */

@@ -23,6 +23,7 @@ struct model_draft {
     struct draft *d;
     struct model *model;
     const struct conf_node *aliases, *tiers; /* NULL: absent */
+    struct stream_policy streams;            /* the file's, but for the keys given here */
     bool *is_taken;                          /* by backend: a tier of this model has it */
 };
 
@@ -69,7 +70,11 @@ static const struct conf_row MODEL_ROWS[] = {
      .type = CONF_READ,
      .read = read_own_hedge,
      .help = "its own; keys left out are the file's"},
-    {.name = "streams", .type = CONF_LATER},
+    {.name = "streams",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct model_draft, streams),
+     .table = &STREAMS_TABLE,
+     .help = "its own; keys left out are the file's"},
 };
 const struct conf_table MODEL_TABLE = {.what = "a model", CONF_ROWS(MODEL_ROWS)};
 
@@ -289,10 +294,11 @@ static void read_tiers(struct model_draft *m)
 static void read_model(struct draft *d, const struct conf_item *item, struct model *model,
                        struct claims *claims)
 {
-    struct model_draft m = {.d = d, .model = model};
+    struct model_draft m = {.d = d, .model = model, .streams = d->s.streams};
     model->retry_budget = d->retry_budget;
     model->hedge = d->hedge;
     (void)conf_read_map(d->conf, item->value, &MODEL_TABLE, &m);
+    model->streams = m.streams;
     if (m.aliases) {
         read_aliases(&m, claims);
     }

@@ -249,6 +249,38 @@ const struct conf_table BACKEND_RETRY_TABLE = {
 const struct conf_table MODEL_RETRY_TABLE = {
     .what = "a model's 'retry'", .rows = &RETRY_ROWS[BUDGET_ROW], .count = 1};
 
+static const char *const RESUMES[] = {"exact", "any", "off", NULL};
+static const char *const UPSTREAMS[] = {"auto", "always", "never", NULL};
+
+static const struct conf_row STREAM_ROWS[] = {
+    {.name = "upstream",
+     .type = CONF_WORD,
+     CONF_FIELD(struct stream_policy, upstream),
+     .words = UPSTREAMS,
+     .fallback = "auto",
+     .help = "whether requests that do not stream are streamed towards the backend: auto, "
+             "always or never"},
+    {.name = "keep_alive",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct stream_policy, keep_alive_ms),
+     .min = 0,
+     .max = HOUR,
+     .fallback = "10s",
+     .help = "a comment goes to a streaming client that has waited so long; 0 for never"},
+    {.name = "resume",
+     .type = CONF_WORD,
+     CONF_FIELD(struct stream_policy, resume),
+     .words = RESUMES,
+     .fallback = "exact",
+     .help = "whether a stream that breaks goes on at the next backend: exact, any or off"},
+    {.name = "hold_tool_calls",
+     .type = CONF_BOOL,
+     CONF_FIELD(struct stream_policy, hold_tool_calls),
+     .fallback = "true",
+     .help = "whether a tool call goes to a streaming client only when it is complete"},
+};
+const struct conf_table STREAMS_TABLE = {.what = "'streams'", CONF_ROWS(STREAM_ROWS)};
+
 enum { ROW_MAX_TOKENS = 1, ROW_TEMPERATURE = 2 }; /* bits, as the rows stand */
 
 static const struct conf_row DEGRADE_ROWS[] = {
@@ -290,6 +322,14 @@ void policy_set_defaults(enum backend_type type, struct backend *b)
                                      .on = RETRY_ON_429 | RETRY_ON_500 | RETRY_ON_RESET,
                                      .backoff_ms = SECOND / 4,
                                      .retry_after_up_to_ms = 5 * SECOND};
+}
+
+void policy_set_streams(struct stream_policy *out)
+{
+    *out = (struct stream_policy){.upstream = UPSTREAM_AUTO,
+                                  .resume = RESUME_POLICY_EXACT,
+                                  .keep_alive_ms = 10 * SECOND,
+                                  .hold_tool_calls = true};
 }
 
 void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES])

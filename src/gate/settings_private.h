@@ -51,6 +51,7 @@ extern const struct conf_table MODEL_RETRY_TABLE;   /* into a retry_draft */
 extern const struct conf_table BUDGET_TABLE;
 extern const struct conf_table HEDGE_TABLE;
 extern const struct conf_table DEGRADE_TABLE;
+extern const struct conf_table STREAMS_TABLE;
 extern const struct conf_table BACKEND_TABLE;
 extern const struct conf_table BACKEND_TLS_TABLE;
 extern const struct conf_table MODEL_TABLE;
@@ -59,7 +60,8 @@ extern const struct conf_table KEY_TABLE;
 /* All tables with the root's first, for documentation and its test. */
 const struct conf_table *const *settings_tables(size_t *count);
 
-/* The built-in policies of a type. */
+/* The built-in policies, of a type where they differ by type. */
+void policy_set_streams(struct stream_policy *out);
 void policy_set_defaults(enum backend_type type, struct backend *b);
 void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES]);
 void policy_set_retry_budget(struct retry_budget_policy *b);

@@ -69,6 +69,28 @@ struct backend_header {
     struct str value; /* may be secret */
 };
 
+/* Whether non-streaming requests are streamed towards the backend. */
+enum upstream_mode {
+    UPSTREAM_AUTO, /* where the answer may be long: no max_tokens, or more than 64 */
+    UPSTREAM_ALWAYS,
+    UPSTREAM_NEVER
+};
+
+/* Whether a stream that breaks goes on at the next backend. */
+enum resume_policy {
+    RESUME_POLICY_EXACT, /* where the backend continues a half answer exactly, or repeats it
+                            identically */
+    RESUME_POLICY_ANY,   /* also where it only continues in its own words */
+    RESUME_POLICY_OFF
+};
+
+struct stream_policy {
+    enum upstream_mode upstream;
+    enum resume_policy resume;
+    uint32_t keep_alive_ms; /* comment on a long wait; 0: never */
+    bool hold_tool_calls;   /* until each is complete */
+};
+
 struct backend {
     uint32_t index; /* place in the catalog */
     struct str name;
@@ -111,6 +133,7 @@ struct model {
     size_t tier_count;
     struct retry_budget_policy retry_budget;
     struct hedge_policy hedge;
+    struct stream_policy streams;
 };
 
 struct catalog {

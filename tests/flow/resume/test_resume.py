@@ -130,6 +130,26 @@ def test_where_it_may_not_go_on_it_ends_honestly(setting, more, llm, gateway):
     assert json.loads(answer.payloads[-1])["error"]["code"] == "stream_interrupted"
 
 
+TWO_MODELS = """
+listen: 127.0.0.1:0
+admin: 127.0.0.1:0
+streams: {{resume: off}}
+backends: {{a: {{type: vllm, url: '{a}'}}, b: {{type: vllm, url: '{b}'}}}}
+models:
+  plain: {{tiers: [a, b]}}
+  steady: {{tiers: [a, b], streams: {{resume: exact}}}}
+"""
+
+
+def test_a_model_may_resume_where_the_file_says_off(llm, gateway):
+    a, b = llm("a", chat=breaks_after(5, BREAKS["error_event"])), llm("b", chat=continues)
+    gw = gateway(config=TWO_MODELS.format(a=a.url, b=b.url))
+    check_whole(gw.chat(model="steady", stream=True))
+    gw.wait_state("a", "HEALTHY")
+    answer = gw.chat(model="plain", stream=True)
+    assert json.loads(answer.payloads[-1])["error"]["code"] == "stream_interrupted" and not answer.is_whole_stream
+
+
 def test_a_cloud_is_not_paid_to_repeat_an_answer(llm, gateway):
     a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", type="openai", chat=answers(TEXT))
     answer = gateway(a, b).chat(stream=True)

@@ -119,8 +119,8 @@ static void has_the_defaults_of_the_contract(void **state)
     assert_int_equal(s->limits.idle_ms, 75000);
     assert_int_equal(s->limits.send_ms, 60000);
     assert_int_equal(s->annotate, ANNOTATE_BODY);
-    assert_int_equal(s->upstream, UPSTREAM_AUTO);
-    assert_int_equal(s->keep_alive_ms, 10000);
+    assert_int_equal(s->streams.upstream, UPSTREAM_AUTO);
+    assert_int_equal(s->streams.keep_alive_ms, 10000);
     assert_int_equal(s->key_count, 0);
     assert_int_equal(s->tls_cert.len, 0);
     assert_int_equal(s->log_level, LOG_INFO);
@@ -211,8 +211,8 @@ static void reads_every_value(void **state)
     assert_int_equal(s->log_level, LOG_DEBUG);
     assert_int_equal(s->log_format, LOG_JSON);
     assert_string_equal(s->log_file.ptr, "/tmp/logs/a.log");
-    assert_int_equal(s->upstream, UPSTREAM_NEVER);
-    assert_int_equal(s->keep_alive_ms, 0);
+    assert_int_equal(s->streams.upstream, UPSTREAM_NEVER);
+    assert_int_equal(s->streams.keep_alive_ms, 0);
     assert_int_equal(s->annotate, ANNOTATE_OFF);
     assert_every_value_of_backend(get_backend(&l, "a"));
     unload(&l);
@@ -371,6 +371,39 @@ static void takes_tiers_in_every_form(void **state)
     unload(&l);
 }
 
+static const struct stream_policy *streams_of(const struct loading *l, const char *model)
+{
+    const struct model *m = catalog_find_model(&l->s->catalog, str_from(model));
+    assert_non_null(m);
+    return &m->streams;
+}
+
+static void a_model_may_have_streams_of_its_own(void **state)
+{
+    struct loading l;
+    (void)state;
+    load_well(&l, "backends: {a: {type: vllm, url: http://h:1}}\n"
+                  "models:\n"
+                  "  own: {tiers: [a], streams: {resume: any, keep_alive: 3s}}\n"
+                  "  none: {tiers: [a]}\n"
+                  "  empty: {tiers: [a], streams: {}}\n"
+                  "  other: {streams: {upstream: always}, tiers: [a]}\n"
+                  "streams: {resume: off, upstream: never, keep_alive: 7s}\n");
+    assert_int_equal(streams_of(&l, "own")->resume, RESUME_POLICY_ANY);
+    assert_int_equal(streams_of(&l, "own")->keep_alive_ms, 3000);
+    assert_int_equal(streams_of(&l, "own")->upstream, UPSTREAM_NEVER);
+    assert_memory_equal(streams_of(&l, "none"), &l.s->streams, sizeof(l.s->streams));
+    assert_memory_equal(streams_of(&l, "empty"), &l.s->streams, sizeof(l.s->streams));
+    assert_int_equal(l.s->streams.keep_alive_ms, 7000);
+    assert_int_equal(streams_of(&l, "other")->resume, RESUME_POLICY_OFF);
+    assert_int_equal(streams_of(&l, "other")->upstream, UPSTREAM_ALWAYS);
+    unload(&l);
+    load_well(&l, SMALL);
+    assert_int_equal(streams_of(&l, "m")->resume, RESUME_POLICY_EXACT);
+    assert_int_equal(streams_of(&l, "m")->keep_alive_ms, 10000);
+    unload(&l);
+}
+
 static void opens_to_others_with_keys_only(void **state)
 {
     struct loading l;
@@ -505,6 +538,7 @@ int main(void)
         cmocka_unit_test(slow_types_get_more_time),
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),
         cmocka_unit_test(takes_tiers_in_every_form),
+        cmocka_unit_test(a_model_may_have_streams_of_its_own),
         cmocka_unit_test(opens_to_others_with_keys_only),
         cmocka_unit_test(holds_its_limits),
         cmocka_unit_test(tells_of_a_file_that_is_not_there),

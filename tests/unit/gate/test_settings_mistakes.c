@@ -249,10 +249,16 @@ static void refuses_wrong_models(void **state)
                   "  n: {tiers: [gpu1], aliases: ['*']}\n",
          ":4:32: error: alias '*' is claimed already on line 3\n"},
         {BACKENDS "models: {\"*\": {tiers: [gpu1]}}", "'*' is an alias, not a model's name\n"},
-        {BACKENDS "models: {m: {tiers: [gpu1], streams: {}}}",
-         "unknown key 'streams'; this version does not have it yet\n"},
         {BACKENDS "models: {m: {tiers: [gpu1], retry: {backoff: 1s}}}",
          ":2:37: error: unknown key 'backoff' in a model's 'retry'\n"},
+        {BACKENDS "models: {m: {tiers: [gpu1], streams: off}}",
+         ":2:38: error: expected a mapping ('streams'), got a single value\n"},
+        {BACKENDS "models: {m: {tiers: [gpu1], streams: {resume: maybe}}}",
+         ":2:47: error: 'resume' must be exact, any or off, not 'maybe'\n"},
+        {BACKENDS "models: {m: {tiers: [gpu1], streams: {keep_alive: 2h}}}",
+         ":2:51: error: 'keep_alive' must be from 0ms to 1h, not '2h'\n"},
+        {BACKENDS "models: {m: {tiers: [gpu1], streams: {resum: any}}}",
+         "unknown key 'resum' in 'streams'; did you mean 'resume'?\n"},
         {BACKENDS "models: {m: {tires: [gpu1]}}", "did you mean 'tiers'?\n"},
     };
     (void)state;
