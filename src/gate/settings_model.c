@@ -211,7 +211,9 @@ static void add_member(struct model_draft *m, struct member_list *v,
         return;
     }
     m->is_taken[b->index] = true;
-    v->at[v->count++] = (struct tier_member){.backend = b, .model = name};
+    v->at[v->count] = (struct tier_member){.backend = b, .model = name};
+    servings_note(d, &v->at[v->count], m->model);
+    v->count++;
 }
 
 static void read_part(struct model_draft *m, struct member_list *v,
@@ -355,4 +357,5 @@ void models_read(struct draft *d)
     warn_of_unused(d);
     d->s.catalog.models = all;
     d->s.catalog.model_count = n->count;
+    servings_make(d);
 }

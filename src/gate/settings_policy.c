@@ -278,6 +278,14 @@ static const struct conf_row STREAM_ROWS[] = {
      CONF_FIELD(struct stream_policy, hold_tool_calls),
      .fallback = "true",
      .help = "whether a tool call goes to a streaming client only when it is complete"},
+    {.name = "calibrate",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct stream_policy, calibrate_ms),
+     .min = 0,
+     .max = HOUR,
+     .fallback = "1m",
+     .help = "how often backends are asked which models they have loaded; whether a model can "
+             "resume is measured when it is new; 0 for neither"},
 };
 const struct conf_table STREAMS_TABLE = {.what = "'streams'", CONF_ROWS(STREAM_ROWS)};
 
@@ -329,6 +337,7 @@ void policy_set_streams(struct stream_policy *out)
     *out = (struct stream_policy){.upstream = UPSTREAM_AUTO,
                                   .resume = RESUME_POLICY_EXACT,
                                   .keep_alive_ms = 10 * SECOND,
+                                  .calibrate_ms = MINUTE,
                                   .hold_tool_calls = true};
 }
 

@@ -30,6 +30,12 @@ struct retry_draft {
     struct retry_budget_policy budget;
 };
 
+/* A tier's member and whose it is, until all servings are known. */
+struct member_ref {
+    struct tier_member *member;
+    const struct model *model;
+};
+
 struct draft {
     struct settings s; /* first: the tables of simple values write into it */
     struct conf *conf; /* borrowed */
@@ -41,6 +47,9 @@ struct draft {
     struct hedge_policy hedge;               /* the same */
     struct backend *backend_array;           /* the catalog's, while it is filled */
     bool *is_used;                           /* by index: some tier has the backend */
+    struct member_ref *members;              /* owned */
+    size_t member_count;
+    size_t member_room;
 };
 
 extern const struct conf_table HEALTH_TABLE;
@@ -92,3 +101,8 @@ void backends_read(struct draft *d);
 
 /* After backends_read. */
 void models_read(struct draft *d);
+
+/* Notes a tier's member, which stays where it is; then, once, gives every noted member its
+ * serving and fills the catalog's. */
+void servings_note(struct draft *d, struct tier_member *member, const struct model *model);
+void servings_make(struct draft *d);

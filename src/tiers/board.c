@@ -27,9 +27,11 @@ struct slot {
         shared_u64 hold_until_ms;
         shared_u64 recent;        /* failures: count and time in one word */
         atomic_bool is_suspected; /* a success has something to clear */
+        _Atomic uint32_t outages;
     } published;
     struct {
         _Alignas(CACHE_LINE) _Atomic uint32_t in_flight;
+        atomic_bool is_calibrating;
         shared_u64 claimed_ms; /* last trial; 0: none yet */
     } traffic;
     struct {
@@ -43,10 +45,17 @@ struct slot {
     struct health health; /* under lock */
 };
 
+/* A backend with one of its models. The ability is written under the backend's lock only. */
+struct known {
+    _Atomic uint8_t ability;   /* enum ability */
+    _Atomic uint8_t residence; /* enum residence */
+};
+
 struct board {
     const struct catalog *catalog; /* borrowed, outlives the board */
     size_t count;
     struct slot *slots;
+    struct known *known; /* one a serving */
 };
 
 static uint64_t load(const shared_u64 *from)
@@ -148,11 +157,27 @@ static void publish(struct slot *s)
                           memory_order_release);
 }
 
+static enum ability first_ability(const struct backend *b)
+{
+    return backend_type_is_paid(b->type) ? ABILITY_NO : ABILITY_UNKNOWN;
+}
+
+static struct known *make_known(const struct catalog *c)
+{
+    struct known *known = mem_alloc(sizeof(*known) * (c->serving_count + 1));
+    for (size_t i = 0; i < c->serving_count; i++) {
+        CHECK(c->servings[i].index == i);
+        known[i].ability = (uint8_t)first_ability(c->servings[i].backend);
+    }
+    return known;
+}
+
 struct board *board_new(const struct catalog *c, uint64_t now_ms)
 {
     struct board *b = mem_alloc(sizeof(*b));
     b->catalog = c;
     b->count = c->backend_count;
+    b->known = make_known(c);
     if (b->count == 0) {
         return b;
     }
@@ -177,8 +202,95 @@ void board_free(struct board **b)
         CHECK(pthread_mutex_destroy(&(*b)->slots[i].lock) == 0);
     }
     free((*b)->slots);
+    free((*b)->known);
     free(*b);
     *b = NULL;
+}
+
+/* --- what is known of its models --- */
+
+static struct known *known_of(const struct board *b, uint32_t serving)
+{
+    CHECK(serving < b->catalog->serving_count);
+    return &b->known[serving];
+}
+
+static void doubt(struct known *k)
+{
+    enum ability a = (enum ability)atomic_load_explicit(&k->ability, memory_order_relaxed);
+    atomic_store_explicit(&k->ability, (uint8_t)ability_doubted(a), memory_order_relaxed);
+}
+
+/* It may come back as another. Under the lock. */
+static void note_outage(struct board *b, uint32_t backend)
+{
+    const struct backend *of = &b->catalog->backends[backend];
+    (void)atomic_fetch_add_explicit(&slot_of(b, backend)->published.outages, 1,
+                                    memory_order_relaxed);
+    for (uint32_t i = 0; i < of->serving_count; i++) {
+        struct known *k = known_of(b, of->first_serving + i);
+        doubt(k);
+        atomic_store_explicit(&k->residence, RESIDENCE_UNKNOWN, memory_order_relaxed);
+    }
+}
+
+uint32_t board_outages(const struct board *b, uint32_t backend)
+{
+    return atomic_load_explicit(&slot_of(b, backend)->published.outages, memory_order_relaxed);
+}
+
+enum ability board_ability(const struct board *b, uint32_t serving)
+{
+    return (enum ability)atomic_load_explicit(&known_of(b, serving)->ability,
+                                              memory_order_relaxed);
+}
+
+enum ability board_worst_ability(const struct board *b, uint32_t backend)
+{
+    CHECK(backend < b->count);
+    const struct backend *of = &b->catalog->backends[backend];
+    if (of->serving_count == 0) {
+        return first_ability(of);
+    }
+    enum ability worst = ABILITY_EXACT;
+    for (uint32_t i = 0; i < of->serving_count; i++) {
+        worst = ability_worse(worst, board_ability(b, of->first_serving + i));
+    }
+    return worst;
+}
+
+bool board_set_ability(struct board *b, uint32_t serving, enum ability a, uint32_t outages)
+{
+    struct known *k = known_of(b, serving);
+    uint32_t backend = b->catalog->servings[serving].backend->index;
+    struct slot *s = slot_of(b, backend);
+    lock_slot(s);
+    bool holds = board_outages(b, backend) == outages;
+    if (holds) {
+        atomic_store_explicit(&k->ability, (uint8_t)a, memory_order_relaxed);
+    }
+    unlock_slot(s);
+    return holds;
+}
+
+void board_doubt_ability(struct board *b, uint32_t serving)
+{
+    struct known *k = known_of(b, serving);
+    struct slot *s = slot_of(b, b->catalog->servings[serving].backend->index);
+    lock_slot(s);
+    doubt(k);
+    unlock_slot(s);
+}
+
+enum residence board_residence(const struct board *b, uint32_t serving)
+{
+    return (enum residence)atomic_load_explicit(&known_of(b, serving)->residence,
+                                                memory_order_relaxed);
+}
+
+void board_set_residence(struct board *b, uint32_t serving, enum residence r)
+{
+    atomic_store_explicit(&known_of(b, serving)->residence, (uint8_t)r, memory_order_relaxed);
 }
 
 /* --- judgement --- */
@@ -217,6 +329,9 @@ struct board_change board_on_probe(struct board *b, uint32_t backend,
     (void)health_on_probe(&s->health, &b->catalog->backends[backend].health, r, now_ms);
     struct board_change change = change_from(from, &s->health);
     publish(s);
+    if (change.state_changed && change.to == STATE_DOWN) {
+        note_outage(b, backend);
+    }
     unlock_slot(s);
     return change;
 }
@@ -259,6 +374,9 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
     struct board_change change = change_from(from, &s->health);
     change.probe_now = s->health.next_probe_ms < next_probe_ms;
     publish(s);
+    if (change.state_changed && change.to == STATE_DOWN) {
+        note_outage(b, backend);
+    }
     unlock_slot(s);
     return change;
 }
@@ -282,10 +400,13 @@ uint64_t board_next_probe_ms(const struct board *b, uint32_t backend)
 
 /* --- attempts --- */
 
-void board_begin(struct board *b, uint32_t backend)
+/* Sequentially consistent, with board_begin_calibration: of an attempt and a calibration that
+ * begin at once, at least one sees the other. */
+bool board_begin(struct board *b, uint32_t backend)
 {
-    (void)atomic_fetch_add_explicit(&slot_of(b, backend)->traffic.in_flight, 1,
-                                    memory_order_relaxed);
+    struct slot *s = slot_of(b, backend);
+    (void)atomic_fetch_add(&s->traffic.in_flight, 1);
+    return atomic_load(&s->traffic.is_calibrating);
 }
 
 void board_end(struct board *b, uint32_t backend)
@@ -293,6 +414,22 @@ void board_end(struct board *b, uint32_t backend)
     uint32_t before = atomic_fetch_sub_explicit(&slot_of(b, backend)->traffic.in_flight, 1,
                                                 memory_order_relaxed);
     CHECK(before > 0);
+}
+
+bool board_begin_calibration(struct board *b, uint32_t backend)
+{
+    struct slot *s = slot_of(b, backend);
+    atomic_store(&s->traffic.is_calibrating, true);
+    bool is_free = atomic_load(&s->traffic.in_flight) == 0;
+    if (!is_free) {
+        atomic_store(&s->traffic.is_calibrating, false);
+    }
+    return is_free;
+}
+
+void board_end_calibration(struct board *b, uint32_t backend)
+{
+    atomic_store(&slot_of(b, backend)->traffic.is_calibrating, false);
 }
 
 bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms)

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tiers/ability.h"
 #include "tiers/catalog.h"
 #include "tiers/health.h"
 
@@ -61,14 +62,45 @@ void board_on_success(struct board *b, uint32_t backend, uint64_t now_ms);
 /* When the next probe is due; the prober asks after each report and at start. */
 uint64_t board_next_probe_ms(const struct board *b, uint32_t backend);
 
-/* Every begin is followed by one end. */
-void board_begin(struct board *b, uint32_t backend);
+/* Every begin is followed by one end. True when a calibration is under way there, which must
+ * make way: tell it. */
+bool board_begin(struct board *b, uint32_t backend);
 void board_end(struct board *b, uint32_t backend);
 
 /* For a DOWN backend: true for the one caller a second (TRIAL_GAP_MS since the last verdict or
  * claim) that may try it all the same. */
 bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms);
 enum { TRIAL_GAP_MS = 1000 };
+
+/* --- what is known of a backend with one of its models, by catalog.servings --- */
+
+/* How often it was taken DOWN: what was learnt before may not hold any more. */
+uint32_t board_outages(const struct board *b, uint32_t backend);
+
+/* Lock-free. A paid backend's is ABILITY_NO from the start; ability_doubted is applied whenever
+ * the backend is taken DOWN. */
+enum ability board_ability(const struct board *b, uint32_t serving);
+
+/* The worst of all that a backend serves; without any, as of a new one. */
+enum ability board_worst_ability(const struct board *b, uint32_t backend);
+
+/* Publishes what was measured. False, and nothing is changed, when there was an outage since
+ * `outages` was read. */
+bool board_set_ability(struct board *b, uint32_t serving, enum ability a, uint32_t outages);
+
+/* Its model is another one. */
+void board_doubt_ability(struct board *b, uint32_t serving);
+
+/* Whether a backend that loads models at need has this one: its first content is near.
+ * Lock-free, and no older than the last look; unknown after an outage. */
+enum residence { RESIDENCE_UNKNOWN, RESIDENCE_LOADED, RESIDENCE_ABSENT };
+enum residence board_residence(const struct board *b, uint32_t serving);
+void board_set_residence(struct board *b, uint32_t serving, enum residence r);
+
+/* Between the two a calibration asks the backend. False when attempts are in flight there, then
+ * it is not begun: an attempt that begins at the same time either is seen here or is told. */
+bool board_begin_calibration(struct board *b, uint32_t backend);
+void board_end_calibration(struct board *b, uint32_t backend);
 
 /* --- figures for status --- */
 

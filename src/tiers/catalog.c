@@ -17,6 +17,19 @@ const char *backend_type_name(enum backend_type type)
     BUG("no such backend type");
 }
 
+bool backend_type_is_paid(enum backend_type type)
+{
+    switch (type) {
+    case BACKEND_VLLM:
+    case BACKEND_OLLAMA:
+    case BACKEND_LLAMACPP:
+        return false;
+    case BACKEND_OPENAI:
+        return true;
+    }
+    BUG("no such backend type");
+}
+
 static bool is_called(const struct model *m, struct str name)
 {
     if (str_eq(m->name, name)) {

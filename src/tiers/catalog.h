@@ -16,6 +16,9 @@ enum { BACKEND_TYPES = 4 };
 
 const char *backend_type_name(enum backend_type type); /* "vllm", "ollama", … */
 
+/* Whoever asks it pays by the token: nothing is asked that no client asked for. */
+bool backend_type_is_paid(enum backend_type type);
+
 struct health_policy {
     uint32_t interval_ms;
     uint32_t timeout_ms;
@@ -89,6 +92,7 @@ struct stream_policy {
     enum resume_policy resume;
     uint32_t keep_alive_ms; /* comment on a long wait; 0: never */
     bool hold_tool_calls;   /* until each is complete */
+    uint32_t calibrate_ms;  /* how often its backends' models are looked at; 0: never */
 };
 
 struct backend {
@@ -111,11 +115,24 @@ struct backend {
     double min_tokens_per_second; /* a stream below it for 10 s has stalled; 0: not judged */
     struct retry_policy retry;
     struct degrade_policy degrade;
+    uint32_t first_serving; /* of its servings, which stand together in the catalog */
+    uint32_t serving_count;
+};
+
+/* A backend and one model that it serves. What is learnt of the two (can it resume, is the
+ * model loaded) holds for every model's tier that has them. */
+struct serving {
+    uint32_t index; /* place in the catalog */
+    const struct backend *backend;
+    struct str model;      /* the name that this backend knows it by */
+    bool may_resume;       /* some model with it resumes, and wants it calibrated */
+    uint32_t calibrate_ms; /* the shortest of its models'; 0: never */
 };
 
 struct tier_member {
     const struct backend *backend;
     struct str model; /* the name that this backend knows it by */
+    uint32_t serving; /* its place in the catalog */
 };
 
 struct tier {
@@ -141,6 +158,8 @@ struct catalog {
     size_t backend_count;
     const struct model *models;
     size_t model_count;
+    const struct serving *servings; /* by backend */
+    size_t serving_count;
 };
 
 /* By name or alias, else the wildcard model, else NULL. */

@@ -401,6 +401,53 @@ static void a_model_may_have_streams_of_its_own(void **state)
     load_well(&l, SMALL);
     assert_int_equal(streams_of(&l, "m")->resume, RESUME_POLICY_EXACT);
     assert_int_equal(streams_of(&l, "m")->keep_alive_ms, 10000);
+    assert_int_equal(streams_of(&l, "m")->calibrate_ms, 60000);
+    unload(&l);
+}
+
+static const struct serving *serving_of(const struct loading *l, const char *model, size_t tier,
+                                        size_t place)
+{
+    const struct catalog *c = &l->s->catalog;
+    const struct model *m = catalog_find_model(c, str_from(model));
+    const struct tier_member *member = &m->tiers[tier].members[place];
+    assert_true(member->serving < c->serving_count);
+    const struct serving *s = &c->servings[member->serving];
+    assert_int_equal(s->index, member->serving);
+    assert_ptr_equal(s->backend, member->backend);
+    assert_true(str_eq(s->model, member->model));
+    assert_true(s->index - s->backend->first_serving < s->backend->serving_count);
+    return s;
+}
+
+static void models_share_the_servings_of_a_backend(void **state)
+{
+    struct loading l;
+    (void)state;
+    load_well(&l, "backends:\n"
+                  "  a: {type: vllm, url: http://h:1}\n"
+                  "  b: {type: vllm, url: http://h:2}\n"
+                  "  idle: {type: vllm, url: http://h:3}\n"
+                  "models:\n"
+                  "  one: {tiers: [b: x, {a: x}], streams: {resume: off}}\n"
+                  "  two: {tiers: [[a: x, b: y]], streams: {calibrate: 5s}}\n"
+                  "  three: {tiers: [b: y, a: z], streams: {calibrate: 0}}\n");
+    assert_int_equal(l.s->catalog.serving_count, 4);
+    assert_ptr_equal(serving_of(&l, "one", 1, 0), serving_of(&l, "two", 0, 0));
+    assert_ptr_equal(serving_of(&l, "two", 0, 1), serving_of(&l, "three", 0, 0));
+    assert_true(serving_of(&l, "one", 0, 0) != serving_of(&l, "two", 0, 1));
+    assert_int_equal(get_backend(&l, "a")->serving_count, 2);
+    assert_int_equal(get_backend(&l, "b")->serving_count, 2);
+    assert_int_equal(get_backend(&l, "idle")->serving_count, 0);
+    const struct serving *off = serving_of(&l, "one", 0, 0);
+    const struct serving *both = serving_of(&l, "one", 1, 0);
+    const struct serving *never = serving_of(&l, "three", 1, 0);
+    assert_false(off->may_resume);
+    assert_int_equal(off->calibrate_ms, 60000);
+    assert_true(both->may_resume);
+    assert_int_equal(both->calibrate_ms, 5000);
+    assert_false(never->may_resume);
+    assert_int_equal(never->calibrate_ms, 0);
     unload(&l);
 }
 
@@ -539,6 +586,7 @@ int main(void)
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),
         cmocka_unit_test(takes_tiers_in_every_form),
         cmocka_unit_test(a_model_may_have_streams_of_its_own),
+        cmocka_unit_test(models_share_the_servings_of_a_backend),
         cmocka_unit_test(opens_to_others_with_keys_only),
         cmocka_unit_test(holds_its_limits),
         cmocka_unit_test(tells_of_a_file_that_is_not_there),

@@ -18,6 +18,7 @@ struct small_catalog {
     struct backend backends[SMALL_MAX];
     struct tier_member members[SMALL_MAX];
     struct tier tiers[SMALL_MAX];
+    struct serving servings[SMALL_MAX]; /* one for each member, by backend */
 };
 
 static const struct health_policy SMALL_HEALTH = {
@@ -27,6 +28,23 @@ static const struct health_policy SMALL_HEALTH = {
     .down_after = 3,
     .up_after = 2,
 };
+
+static inline void small_catalog_serve(struct small_catalog *s, size_t members)
+{
+    for (uint32_t i = 0; i < SMALL_MAX; i++) {
+        struct backend *b = &s->backends[i];
+        for (size_t m = 0; m < members; m++) {
+            if (s->members[m].backend == b) {
+                uint32_t index = (uint32_t)s->catalog.serving_count++;
+                s->servings[index] = (struct serving){.index = index, .backend = b};
+                s->members[m].serving = index;
+                b->first_serving = index;
+                b->serving_count = 1;
+            }
+        }
+    }
+    s->catalog.servings = s->servings;
+}
 
 static inline void small_catalog_init(struct small_catalog *s, const char *tiers)
 {
@@ -60,6 +78,7 @@ static inline void small_catalog_init(struct small_catalog *s, const char *tiers
     s->catalog.backend_count = SMALL_MAX;
     s->catalog.models = &s->model;
     s->catalog.model_count = 1;
+    small_catalog_serve(s, members);
 }
 
 static inline struct probe_result probe_ok(uint32_t took_ms)
