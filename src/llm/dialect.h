@@ -99,8 +99,10 @@ struct reply {
 
 struct dialect {
     const char *name;
-    const char *chat_path;  /* behind the backend's path prefix */
-    const char *probe_path; /* GET, cheap, costs nothing */
+    const char *chat_path;   /* behind the backend's path prefix */
+    const char *probe_path;  /* GET, cheap, costs nothing */
+    const char *models_path; /* GET, costs nothing: llm/model_list reads it; NULL: not asked */
+    bool lists_loaded;       /* it lists only the models that are in memory */
     enum reply_framing framing;
     bool always_streams; /* also for clients that did not ask: plain replies are not read */
     bool can_continue;   /* knows how to ask for chat_edit.partial to be continued */

@@ -478,6 +478,7 @@ enum err ollama_build(const struct chat_request *q, const struct chat_edit *ed, 
     json_out_init(&body, a, q->body.len + ed->partial.len + BESIDES_BODY);
     e = put_body(&rq, &body);
     if (e == ERR_OK) {
+        rope_init(out);
         rope_add(out, json_out_str(&body));
     }
     return e;
