@@ -1,6 +1,8 @@
 #include "tiers/budget.h"
 
-enum { BYTES_A_TOKEN = 4, TOKENS_A_STEP = 1000 };
+#include <stdbool.h>
+
+enum { BYTES_A_TOKEN = 4, TOKENS_A_STEP = 1000, LOADING_TIMES = 3 };
 
 uint64_t budget_share_ms(uint64_t left_ms, uint32_t tiers_after)
 {
@@ -19,4 +21,11 @@ uint64_t budget_first_token_ms(uint32_t base_ms, uint32_t per_1k_ms, uint64_t pr
         return UINT64_MAX;
     }
     return sum;
+}
+
+uint64_t budget_loading_ms(uint64_t first_token_ms)
+{
+    uint64_t longer = 0;
+    bool is_too_long = __builtin_mul_overflow(first_token_ms, (uint64_t)LOADING_TIMES, &longer);
+    return is_too_long ? UINT64_MAX : longer;
 }

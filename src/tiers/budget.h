@@ -14,3 +14,7 @@ uint64_t budget_share_ms(uint64_t left_ms, uint32_t tiers_after);
 /* Deadline for the first content: base + per_1k for each started 1,000 prompt tokens, estimated
  * as prompt_bytes / 4. Saturates. */
 uint64_t budget_first_token_ms(uint32_t base_ms, uint32_t per_1k_ms, uint64_t prompt_bytes);
+
+/* The same for a backend that loads its model first, which must not be cut short: three times
+ * as long. Saturates. */
+uint64_t budget_loading_ms(uint64_t first_token_ms);

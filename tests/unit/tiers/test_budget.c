@@ -57,6 +57,16 @@ static void adds_time_for_each_started_thousand_tokens(void **state)
     }
 }
 
+static void waits_three_times_as_long_for_a_model_that_is_loaded_first(void **state)
+{
+    (void)state;
+    assert_int_equal(budget_loading_ms(0), 0);
+    assert_int_equal(budget_loading_ms(60500), 181500);
+    assert_true(budget_loading_ms(UINT64_MAX / 3) == UINT64_MAX / 3 * 3);
+    assert_true(budget_loading_ms(UINT64_MAX / 3 + 1) == UINT64_MAX);
+    assert_true(budget_loading_ms(UINT64_MAX) == UINT64_MAX);
+}
+
 static void saturates_a_first_token_deadline(void **state)
 {
     (void)state;
@@ -72,6 +82,7 @@ int main(void)
         cmocka_unit_test(never_gives_less_than_a_millisecond),
         cmocka_unit_test(leaves_time_for_the_last_of_many_tiers),
         cmocka_unit_test(adds_time_for_each_started_thousand_tokens),
+        cmocka_unit_test(waits_three_times_as_long_for_a_model_that_is_loaded_first),
         cmocka_unit_test(saturates_a_first_token_deadline),
     };
     return cmocka_run_group_tests_name("tiers/budget", tests, NULL, NULL);
