@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "cmd/options.h"
+#include "gate/calibrator.h"
 #include "gate/gateway.h"
 #include "gate/prober.h"
 #include "gate/worker.h"
@@ -32,6 +33,7 @@ struct serve {
     struct gateway *gateway;
     struct loop *loop;
     struct prober *prober;
+    struct calibrator *calibrator;
     struct admin_api *admin;
     struct worker_thread *threads;
     size_t thread_count;
@@ -223,6 +225,7 @@ static void start_control(struct serve *s)
     watch_signal(s, &s->on_term, SIGTERM);
     watch_signal(s, &s->on_int, SIGINT);
     s->prober = prober_start(g, s->loop);
+    s->calibrator = calibrator_start(g, s->loop);
     s->admin = admin_api_start(
         &(struct admin_api_conf){.loop = s->loop,
                                  .fd = s->admin_fd,
@@ -246,6 +249,7 @@ static void run(struct serve *s)
         uv_thread_join(&s->threads[i].thread);
     }
     admin_api_stop(&s->admin);
+    calibrator_stop(&s->calibrator);
     prober_stop(&s->prober);
     for (size_t i = 0; i < s->thread_count; i++) {
         worker_free(&s->threads[i].worker);

@@ -14,6 +14,7 @@ enum column {
     COLUMN_STATE,
     COLUMN_WHY,
     COLUMN_SINCE,
+    COLUMN_RESUME,
     COLUMN_IN_FLIGHT,
     COLUMN_TOKENS,
     COLUMN_FIRST_TOKEN,
@@ -24,15 +25,11 @@ static const struct {
     const char *title;
     bool is_number; /* to the right */
 } columns[COLUMN_COUNT] = {
-    [COLUMN_MODEL] = {"MODEL", false},
-    [COLUMN_TIER] = {"TIER", true},
-    [COLUMN_BACKEND] = {"BACKEND", false},
-    [COLUMN_STATE] = {"STATE", false},
-    [COLUMN_WHY] = {"WHY", false},
-    [COLUMN_SINCE] = {"SINCE", false},
-    [COLUMN_IN_FLIGHT] = {"IN-FLIGHT", true},
-    [COLUMN_TOKENS] = {"TOK/S", true},
-    [COLUMN_FIRST_TOKEN] = {"FIRST-TOKEN p50/p99", true},
+    [COLUMN_MODEL] = {"MODEL", false},     [COLUMN_TIER] = {"TIER", true},
+    [COLUMN_BACKEND] = {"BACKEND", false}, [COLUMN_STATE] = {"STATE", false},
+    [COLUMN_WHY] = {"WHY", false},         [COLUMN_SINCE] = {"SINCE", false},
+    [COLUMN_RESUME] = {"RESUME", false},   [COLUMN_IN_FLIGHT] = {"IN-FLIGHT", true},
+    [COLUMN_TOKENS] = {"TOK/S", true},     [COLUMN_FIRST_TOKEN] = {"FIRST-TOKEN p50/p99", true},
 };
 
 struct row {
@@ -140,17 +137,19 @@ static void add_titles(struct table *t)
     add_row(t, &titles);
 }
 
-static void add_backend(struct table *t, struct str model, struct str tier, struct str name,
+/* `place`: where the backend stands, with its name and what it can do there. */
+static void add_backend(struct table *t, struct str model, struct str tier, const json_t *place,
                         const json_t *backend)
 {
     struct arena *a = &t->arena;
     struct row row = {{
         [COLUMN_MODEL] = model,
         [COLUMN_TIER] = tier,
-        [COLUMN_BACKEND] = name,
+        [COLUMN_BACKEND] = text_cell(place, "name", a),
         [COLUMN_STATE] = text_cell(backend, "state", a),
         [COLUMN_WHY] = why_cell(backend, a),
         [COLUMN_SINCE] = since_cell(backend, a),
+        [COLUMN_RESUME] = text_cell(place, "resume", a),
         [COLUMN_IN_FLIGHT] = number_cell(backend, "in_flight", 0, a),
         [COLUMN_TOKENS] = number_cell(backend, "tokens_per_s", 1, a),
         [COLUMN_FIRST_TOKEN] = first_token_cell(backend, a),
@@ -179,7 +178,7 @@ static void add_tier(struct table *t, const json_t *status, struct str model,
     struct str tier_text = number_cell(tier, "tier", 0, &t->arena);
     json_array_foreach(json_object_get(tier, "backends"), i, member)
     {
-        add_backend(t, model, tier_text, text_cell(member, "name", &t->arena),
+        add_backend(t, model, tier_text, member,
                     find_backend(status, json_object_get(member, "name")));
     }
 }
@@ -239,7 +238,7 @@ static void add_unused(struct table *t, const json_t *status)
     {
         const json_t *name = json_object_get(backend, "name");
         if (name && !is_used(status, name)) {
-            add_backend(t, STR("-"), STR("-"), text_cell(backend, "name", &t->arena), backend);
+            add_backend(t, STR("-"), STR("-"), backend, backend);
         }
     }
 }

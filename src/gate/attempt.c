@@ -36,7 +36,9 @@ static void begin_call(struct attempt *a, const struct attempt_conf *conf)
     struct str parts[] = {g->request_head[index], str_number(a->body.len, digits),
                           STR("\r\n\r\n")};
     struct str head = arena_join(&a->arena, parts, sizeof(parts) / sizeof(parts[0]));
-    board_begin(g->board, index);
+    if (board_begin(g->board, index)) {
+        g->wake_calibrator(g->calibrator_arg);
+    }
     a->call = http_call_open(a->worker->loop,
                              &(struct http_call_conf){.upstream = a->worker->upstreams[index],
                                                       .head = head,
@@ -47,11 +49,19 @@ static void begin_call(struct attempt *a, const struct attempt_conf *conf)
                                                       .owner = conf->owner});
 }
 
+static bool is_loading(const struct attempt *a)
+{
+    const struct board *b = a->worker->gateway->board;
+    struct backend_view v = board_view(b, a->backend->index, a->started_ms);
+    return v.cause.kind == CAUSE_LOADING ||
+           board_residence(b, a->pick.member->serving) == RESIDENCE_ABSENT;
+}
+
 static enum err build_request(struct attempt *a, const struct attempt_conf *conf,
                               struct bad_request *bad)
 {
     const struct chat_request *q = conf->request;
-    bool continues = conf->transcript && conf->way == RESUME_CONTINUE;
+    bool continues = conf->transcript && resume_sends_partial(conf->way);
     a->plan = degrade_decide(&a->backend->degrade, q->has_max_tokens, q->max_tokens,
                              q->has_temperature, q->temperature);
     return a->dialect->build(
@@ -68,6 +78,14 @@ static enum err build_request(struct attempt *a, const struct attempt_conf *conf
         &a->arena, &a->body, bad);
 }
 
+static enum seam_mode seam_mode_of(enum resume_way way)
+{
+    if (way == RESUME_CONTINUE) {
+        return SEAM_CONTINUE;
+    }
+    return way == RESUME_ECHO ? SEAM_ECHO : SEAM_RESTART;
+}
+
 enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
                       struct bad_request *bad)
 {
@@ -80,6 +98,7 @@ enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
     a->streams = conf->streams || a->dialect->always_streams;
     a->tries = conf->tries;
     a->started_ms = loop_now_ms(conf->worker->loop);
+    a->is_loading = is_loading(a);
     begin_reply(a, conf);
     rope_init(&a->body);
     enum err e = build_request(a, conf, bad);
@@ -90,8 +109,8 @@ enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
         return e;
     }
     if (conf->transcript) {
-        enum seam_mode mode = conf->way == RESUME_CONTINUE ? SEAM_CONTINUE : SEAM_RESTART;
-        seam_init(&a->seam, conf->transcript, mode, conf->request, &a->arena);
+        seam_init(&a->seam, conf->transcript, seam_mode_of(conf->way), conf->request,
+                  &a->arena);
         a->has_seam = true;
     }
     begin_call(a, conf);
@@ -296,12 +315,22 @@ static enum attempt_yield fail_by_error(struct attempt *a, enum failure f)
     return fail(a, f);
 }
 
+/* The next look would find it so; the attempts until then profit. */
+static void note_loaded(struct attempt *a)
+{
+    struct board *b = a->worker->gateway->board;
+    if (board_residence(b, a->pick.member->serving) == RESIDENCE_ABSENT) {
+        board_set_residence(b, a->pick.member->serving, RESIDENCE_LOADED);
+    }
+}
+
 static void note_content(struct attempt *a)
 {
     uint64_t now_ms = loop_now_ms(a->worker->loop);
     if (a->first_content_ms == 0) {
         a->first_content_ms = now_ms;
         flow_begin(&a->flow, a->backend->min_tokens_per_second, now_ms);
+        note_loaded(a);
         board_count_first_token(a->worker->gateway->board, a->backend->index,
                                 now_ms - a->started_ms);
     }

@@ -48,8 +48,9 @@ struct attempt {
     const struct backend *backend;
     const struct dialect *dialect;
     struct degrade_plan plan;
-    bool streams;   /* a stream was asked for */
-    uint32_t tries; /* at this backend, this one included */
+    bool streams;    /* a stream was asked for */
+    uint32_t tries;  /* at this backend, this one included */
+    bool is_loading; /* as it began: the backend has to load the model first, or is at it */
 
     uint64_t started_ms;
     uint64_t connected_ms;     /* 0: dialing */

@@ -213,9 +213,9 @@ uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
         return content_due(x, a, as);
     }
     uint64_t from_ms = a->connected_ms ? a->connected_ms : a->started_ms + d->connect_ms;
-    uint64_t due_ms =
-        from_ms + budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
-                                        x->request.prompt_bytes);
+    uint64_t wait_ms = budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
+                                             x->request.prompt_bytes);
+    uint64_t due_ms = from_ms + (a->is_loading ? budget_loading_ms(wait_ms) : wait_ms);
     if (waits_for_whole(a)) { /* its first token and its last come together */
         due_ms = a->may_be_silent ? a->share_due_ms : due_ms + d->stall_ms;
     }
@@ -357,16 +357,15 @@ static const struct step *end_by_length(struct exchange *x)
 
 static const struct step *open_attempt(struct exchange *x, const struct pick *p, uint32_t tries)
 {
-    enum resume_way way =
-        x->has_begun ? exchange_resume_way(x, p->member->backend) : RESUME_RESTART;
-    if (x->has_begun && !x->is_committed && way != RESUME_CONTINUE) {
+    enum resume_way way = x->has_begun ? exchange_resume_way(x, p->member) : RESUME_RESTART;
+    if (x->has_begun && !x->is_committed && !resume_sends_partial(way)) {
         exchange_forget_answer(x); /* nobody has seen it: anew is better than compared */
         way = RESUME_RESTART;
     }
     if (way == RESUME_NEVER) {
         return pass_over(x, p->member->backend, FAILURE_seam_mismatch);
     }
-    if (way == RESUME_CONTINUE && is_spent(x)) {
+    if (resume_sends_partial(way) && is_spent(x)) {
         return end_by_length(x);
     }
     if (!exchange_make_attempt(x, p, tries, way, &x->attempt)) {

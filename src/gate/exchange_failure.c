@@ -2,6 +2,7 @@
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
+#include "gate/resume_way.h"
 
 /*
  * What a failed attempt leads to: one door before commit, one after it.
@@ -83,7 +84,7 @@ static bool wants_restart(const struct exchange *x, enum failure f)
 {
     const struct attempt *a = x->attempt;
     bool refused = f == FAILURE_client_error || f == FAILURE_seam_mismatch;
-    return refused && a->has_seam && a->seam.mode == SEAM_CONTINUE && x->is_resuming;
+    return refused && a->has_seam && a->seam.mode != SEAM_RESTART && x->is_resuming;
 }
 
 /* The answer breaks off; perhaps not for the first time. */
@@ -212,21 +213,16 @@ struct client_error exchange_interrupted(void)
                                      STR("The backend failed in the middle of the answer.")};
 }
 
-/* What a type of backend is known for; whether it does is for the seam to find out. llama.cpp
- * and vLLM refuse a continuation that they cannot do; an Ollama template may close the turn
- * silently, so that text in other words would follow: it repeats the answer instead, which the
- * seam compares. A cloud would be paid for nothing. */
-enum resume_way exchange_resume_way(struct exchange *x, const struct backend *b)
+enum resume_way exchange_resume_way(struct exchange *x, const struct tier_member *m)
 {
-    enum resume_policy policy = x->model->streams.resume;
-    enum resume_way way = resume_choose(&x->transcript, &x->request, gateway_dialect(b));
-    bool from_the_start = x->from_the_start;
+    enum resume_way best =
+        resume_choose(&x->transcript, &x->request, gateway_dialect(m->backend));
+    enum resume_way way =
+        resume_way_by(x->model->streams.resume, m->backend->type,
+                      board_ability(x->worker->gateway->board, m->serving), best);
+    bool from_the_start = x->from_the_start && way != RESUME_NEVER;
     x->from_the_start = false;
-    if (way == RESUME_NEVER || (b->type == BACKEND_OPENAI && policy == RESUME_POLICY_EXACT)) {
-        return RESUME_NEVER;
-    }
-    bool is_unsure = b->type == BACKEND_OLLAMA && policy == RESUME_POLICY_EXACT;
-    return from_the_start || is_unsure ? RESUME_RESTART : way;
+    return from_the_start ? RESUME_RESTART : way;
 }
 
 const struct step *exchange_interrupt(struct exchange *x, enum failure f)

@@ -31,7 +31,7 @@ const struct step *exchange_interrupt(struct exchange *x, enum failure f);
 
 /* How this backend may go on with the answer that the client has half of; RESUME_NEVER: not by
  * policy or not at all. */
-enum resume_way exchange_resume_way(struct exchange *x, const struct backend *b);
+enum resume_way exchange_resume_way(struct exchange *x, const struct tier_member *m);
 
 /* What a client is told whose stream cannot go on. */
 struct client_error exchange_interrupted(void);

@@ -13,7 +13,7 @@ const struct dialect *gateway_dialect(const struct backend *b)
     return dialect_find(str_from(backend_type_name(b->type)));
 }
 
-enum err gateway_put_credentials(const struct backend *b, struct buf *head)
+static enum err put_credentials(const struct backend *b, struct buf *head)
 {
     enum err e = ERR_OK;
     if (b->api_key.len > 0) {
@@ -27,16 +27,24 @@ enum err gateway_put_credentials(const struct backend *b, struct buf *head)
     return e;
 }
 
+enum err gateway_put_head(const struct backend *b, const char *method, const char *path,
+                          const char *purpose, struct buf *head)
+{
+    enum err e = buf_printf(head,
+                            "%s %.*s%s HTTP/1.1\r\nHost: %.*s\r\n"
+                            "User-Agent: fallthrough/" FALLTHROUGH_VERSION "%s%s\r\n",
+                            method, STR_FMT(b->path), path, STR_FMT(b->host_header),
+                            purpose ? " " : "", purpose ? purpose : "");
+    return e ? e : put_credentials(b, head);
+}
+
 static void make_request_head(struct gateway *g, const struct backend *b)
 {
     struct buf head;
     buf_init(&head, REQUEST_HEAD_MAX);
-    enum err e = buf_printf(&head, "POST %.*s%s HTTP/1.1\r\nHost: %.*s\r\n", STR_FMT(b->path),
-                            gateway_dialect(b)->chat_path, STR_FMT(b->host_header));
-    e = e ? e : buf_append(&head, STR("User-Agent: fallthrough/" FALLTHROUGH_VERSION "\r\n"));
+    enum err e = gateway_put_head(b, "POST", gateway_dialect(b)->chat_path, NULL, &head);
     e = e ? e : http_put_header(&head, "Content-Type", STR("application/json"));
     e = e ? e : http_put_header(&head, "Accept", STR("application/json, text/event-stream"));
-    e = e ? e : gateway_put_credentials(b, &head);
     e = e ? e : buf_append(&head, STR("Content-Length: "));
     CHECK(e == ERR_OK); /* settings bound every part */
     g->request_head[b->index] = arena_dup(&g->arena, buf_str(&head));
@@ -59,7 +67,7 @@ static enum err load_tls(struct gateway *g, const char **why)
     return e;
 }
 
-static void no_prober(void *arg)
+static void no_one(void *arg)
 {
     (void)arg;
 }
@@ -70,7 +78,8 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     size_t count = s->catalog.backend_count;
     g->settings = s;
     g->started_wall_ms = clock_wall_ms();
-    g->wake_prober = no_prober;
+    g->wake_prober = no_one;
+    g->wake_calibrator = no_one;
     arena_init(&g->arena);
     g->board = board_new(&s->catalog, clock_mono_ms());
     g->tally = tally_new(&s->catalog);
@@ -127,5 +136,8 @@ void gateway_note_change(struct gateway *g, const struct backend *b,
     }
     if (change->probe_now || change->state_changed) {
         g->wake_prober(g->wake_arg);
+    }
+    if (change->state_changed) {
+        g->wake_calibrator(g->calibrator_arg);
     }
 }

@@ -39,6 +39,8 @@ struct gateway {
     _Atomic bool draining;
     void (*wake_prober)(void *arg); /* any thread may call; set before the workers start */
     void *wake_arg;
+    void (*wake_calibrator)(void *arg); /* likewise */
+    void *calibrator_arg;
 
     /* private: */
     struct arena arena;
@@ -53,10 +55,13 @@ void gateway_free(struct gateway **g);
 /* How a backend of this type is spoken to; never NULL. */
 const struct dialect *gateway_dialect(const struct backend *b);
 
-/* Appends the header lines that every request to this backend carries: its key and its
- * configured headers. ERR_TOO_LARGE over the buffer's maximum. */
-NODISCARD enum err gateway_put_credentials(const struct backend *b, struct buf *head);
+/* Begins the head of a request to this backend: request line, Host, User-Agent (with its
+ * purpose, if any: "probe"), the backend's key and its configured headers. `path` stands behind
+ * the backend's prefix. ERR_TOO_LARGE over the buffer's maximum. */
+NODISCARD enum err gateway_put_head(const struct backend *b, const char *method,
+                                    const char *path, const char *purpose, struct buf *head);
 
-/* Logs a change of state and wakes the prober where the change asks for it. Any thread. */
+/* Logs a change of state, wakes the prober where the change asks for it, and the calibrator.
+ * Any thread. */
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change);

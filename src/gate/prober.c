@@ -37,14 +37,8 @@ static struct str make_request(struct prober *p, const struct backend *b)
 {
     struct buf head;
     buf_init(&head, REQUEST_HEAD_MAX);
-    enum err e = buf_printf(
-        &head,
-        "GET %.*s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: fallthrough/" FALLTHROUGH_VERSION
-        " probe\r\nAccept: application/json\r\n"
-        "Connection: close\r\n",
-        STR_FMT(b->path), gateway_dialect(b)->probe_path, STR_FMT(b->host_header));
-    e = e ? e : gateway_put_credentials(b, &head);
-    e = e ? e : buf_append(&head, STR("\r\n"));
+    enum err e = gateway_put_head(b, "GET", gateway_dialect(b)->probe_path, "probe", &head);
+    e = e ? e : buf_append(&head, STR("Accept: application/json\r\nConnection: close\r\n\r\n"));
     CHECK(e == ERR_OK); /* settings bound every part */
     struct str request = arena_dup(&p->arena, buf_str(&head));
     buf_fini(&head);

@@ -19,12 +19,20 @@
 bool resume_can_continue(const struct chat_request *q, const struct dialect *d);
 
 enum resume_way {
-    RESUME_CONTINUE, /* chat_edit.partial, SEAM_CONTINUE or SEAM_ECHO */
+    RESUME_CONTINUE, /* chat_edit.partial, SEAM_CONTINUE */
+    RESUME_ECHO,     /* the same for a backend that repeats the partial first: SEAM_ECHO */
     RESUME_RESTART,  /* a fresh request, SEAM_RESTART */
     RESUME_NEVER     /* too long, several choices, or kinds given that cannot be compared */
 };
 
-/* The best way. Nothing given yet, or reasoning: from the beginning. */
+/* The half answer goes along with the request. */
+static inline bool resume_sends_partial(enum resume_way way)
+{
+    return way == RESUME_CONTINUE || way == RESUME_ECHO;
+}
+
+/* The best way by what is to be continued, never RESUME_ECHO. Nothing given yet, or reasoning:
+ * from the beginning. */
 enum resume_way resume_choose(const struct transcript *t, const struct chat_request *q,
                               const struct dialect *d);
 

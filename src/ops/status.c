@@ -44,6 +44,13 @@ static double seconds(uint64_t ms)
     return (double)tenths / 10.0;
 }
 
+/* null while it is not measured. */
+static json_t *ability_word(enum ability a)
+{
+    const char *name = ability_name(a);
+    return name ? json_string(name) : json_null();
+}
+
 static json_t *backend_object(const struct status_source *s, const struct backend *b,
                               uint64_t now_ms)
 {
@@ -63,6 +70,7 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     put(o, "why", json_string(why));
     put(o, "since", json_string(since));
     put(o, "for_s", json_real(seconds(now_ms - v.since_ms)));
+    put(o, "resume", ability_word(board_worst_ability(s->board, b->index)));
     put(o, "in_flight", whole(v.in_flight));
     put(o, "tokens_per_s", json_real(rates_tokens_per_s(s->rates, b->index)));
     put(o, "first_token_p50_ms", whole(figures_first_token_ms(&f, 0.5)));
@@ -74,7 +82,7 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     return o;
 }
 
-static json_t *tier_object(const struct tier *t, size_t number)
+static json_t *tier_object(const struct status_source *s, const struct tier *t, size_t number)
 {
     json_t *o = json_object();
     json_t *members = json_array();
@@ -82,6 +90,7 @@ static json_t *tier_object(const struct tier *t, size_t number)
         json_t *member = json_object();
         put(member, "name", text(t->members[i].backend->name));
         put(member, "model", text(t->members[i].model));
+        put(member, "resume", ability_word(board_ability(s->board, t->members[i].serving)));
         push(members, member);
     }
     put(o, "tier", whole(number));
@@ -102,7 +111,7 @@ static json_t *model_object(const struct status_source *s, const struct model *m
         push(aliases, json_string("*"));
     }
     for (size_t i = 0; i < m->tier_count; i++) {
-        push(tiers, tier_object(&m->tiers[i], i + 1));
+        push(tiers, tier_object(s, &m->tiers[i], i + 1));
     }
     put(o, "name", text(m->name));
     put(o, "aliases", aliases);

@@ -26,11 +26,13 @@ struct status_source {
 
 /*
  * {"version","uptime_s","draining","connections",
- *  "models":[{"name","aliases","can_serve","tiers":[{"tier","backends":[{"name","model"}]}]}],
- *  "backends":[{"name","type","url","state","reason","why","since","for_s","in_flight",
- *               "tokens_per_s","first_token_p50_ms","first_token_p99_ms","attempts","failures",
- *               "held_for_s"}]}
- * Lives as long as the arena.
+ *  "models":[{"name","aliases","can_serve",
+ *             "tiers":[{"tier","backends":[{"name","model","resume"}]}]}],
+ *  "backends":[{"name","type","url","state","reason","why","since","for_s","resume",
+ *               "in_flight","tokens_per_s","first_token_p50_ms","first_token_p99_ms",
+ *               "attempts","failures","held_for_s"}]}
+ * `resume` is "exact", "differs" or "no", null while it is not measured; a backend's is the
+ * worst of its models'. Lives as long as the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
 

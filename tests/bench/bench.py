@@ -106,7 +106,7 @@ backends:
   one: {{type: vllm, url: "http://127.0.0.1:{backend}"}}
 models:
   m: {{tiers: [one: llama-3.1-8b]}}
-streams: {{upstream: never}}
+streams: {{upstream: never, calibrate: 0}}
 log: {{level: info}}
 """
 

@@ -22,13 +22,21 @@ DEFAULTS = {
     "deadlines": "{connect: 500ms, first_token: 1s, first_token_per_1k: 100ms, stall: 1s, total: 20s}",
     "retry": "{same_backend: 1, on: [429, 500, reset], backoff: 20ms, retry_after_up_to: 2s}",
     "degrade": "{llamacpp: {}, ollama: {}}",
+    "streams": "{}",
     "log": "{level: debug}",
 }
 
 
+def without_calibration(streams: str) -> str:
+    """Most tests count what a backend is asked: only those that say so let it be calibrated."""
+    return streams if "calibrate" in streams else "{calibrate: 0, " + streams.strip()[1:]
+
+
 def make_config(backends: list[FakeLLM], tiers: list[list[FakeLLM]] | None, extra: dict[str, str],
                 backend_extra: dict[str, str]) -> str:
-    lines = [f"{key}: {value}\n" for key, value in {**DEFAULTS, **extra}.items() if value]
+    keys = {**DEFAULTS, **extra}
+    keys["streams"] = without_calibration(keys["streams"])
+    lines = [f"{key}: {value}\n" for key, value in keys.items() if value]
     lines.append("backends:\n")
     for b in backends:
         more = backend_extra.get(b.name, "")
@@ -83,7 +91,7 @@ def gateway(tmp_path: pathlib.Path):
     """gateway(a, b) puts backend a in tier 1 and b in tier 2 of model `m` and waits for the first
     probes. `tiers=[[a, b], [c]]` shares a tier; `config=` replaces the whole file; other keywords
     are top-level keys of the file as YAML text; `backend_extra={"a": "…"}` adds to a backend;
-    `nofile=` limits its descriptors."""
+    `nofile=` limits its descriptors. Backends are not calibrated unless `streams=` says so."""
     with make_gateways(tmp_path) as make:
         yield make
 

@@ -12,13 +12,13 @@ from fake_llm import replies
 STATUS = {
     "version": "9.9", "uptime_s": 61.5, "draining": True, "connections": 3,
     "models": [{"name": "m", "aliases": [], "can_serve": False,
-                "tiers": [{"tier": 1, "backends": [{"name": "gpu1", "model": "x"}]}]}],
+                "tiers": [{"tier": 1, "backends": [{"name": "gpu1", "model": "x", "resume": "differs"}]}]}],
     "backends": [{"name": "gpu1", "type": "vllm", "url": "http://h", "state": "DOWN", "reason": "probe",
                   "why": "probe answered 503", "since": "2026-11-21T05:24:02.123Z", "for_s": 3723.4,
-                  "in_flight": 2, "tokens_per_s": 12.34, "first_token_p50_ms": 120,
+                  "resume": "no", "in_flight": 2, "tokens_per_s": 12.34, "first_token_p50_ms": 120,
                   "first_token_p99_ms": 900, "attempts": 1, "failures": 1, "held_for_s": 4.0},
                  {"name": "spare", "type": "vllm", "url": "http://s", "state": "HEALTHY", "reason": "ok",
-                  "why": "probe answered 200", "since": "x", "for_s": 0.5, "in_flight": 0,
+                  "why": "probe answered 200", "since": "x", "for_s": 0.5, "resume": None, "in_flight": 0,
                   "tokens_per_s": 0, "first_token_p50_ms": 0, "first_token_p99_ms": 0, "attempts": 0,
                   "failures": 0, "held_for_s": 0}]}
 
@@ -49,8 +49,8 @@ def test_status_of_a_gateway_is_an_aligned_table(cli, llm, gateway):
     done = cli("status", "--admin", gw.admin_url)
     assert done.code == 0 and done.err == ""
     titles, first, second = table(done.out)
-    assert titles.split() == ["MODEL", "TIER", "BACKEND", "STATE", "WHY", "SINCE", "IN-FLIGHT", "TOK/S",
-                              "FIRST-TOKEN", "p50/p99"]
+    assert titles.split() == ["MODEL", "TIER", "BACKEND", "STATE", "WHY", "SINCE", "RESUME", "IN-FLIGHT",
+                              "TOK/S", "FIRST-TOKEN", "p50/p99"]
     assert first.split()[:4] == ["m", "1", "first-one", "HEALTHY"]
     assert second.split()[:4] == ["m", "2", "b", "DOWN"]
     assert "connect_refused" in second
@@ -64,7 +64,7 @@ def test_status_shows_every_figure(cli, admin):
     done = cli("status", "--admin", admin(200, STATUS).url)
     assert done.out.splitlines()[0] == "fallthrough 9.9, up 1m01s, 3 connections, draining"
     row = table(done.out)[1]
-    for cell in ("probe answered 503; held for 4s", "1h02m ago", " 2 ", "12.3", "120/900 ms"):
+    for cell in ("probe answered 503; held for 4s", "1h02m ago", " differs ", " 2 ", "12.3", "120/900 ms"):
         assert cell in row
     assert "no backend can serve m now" in done.out
 

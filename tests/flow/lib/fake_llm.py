@@ -33,6 +33,11 @@ class Request:
     def json(self) -> Any:
         return json.loads(self.body)
 
+    @property
+    def is_calibration(self) -> bool:
+        """The gateway asks for itself: which models there are, or what can be resumed."""
+        return self.headers.get("user-agent", "").endswith(" calibration")
+
 
 class PeerLeft(Exception):
     """The gateway closed its side while the script was still talking."""
@@ -137,6 +142,8 @@ class FakeLLM:
         self.connections = 0
         self.chat = chat if chat is not None else answers()
         self.health: Behaviour = lambda _q, w: w.reply(200, {"status": "ok"})
+        self.models: Behaviour = lists_models()
+        self.calibration: Behaviour = answers()
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.socks: set[socket.socket] = set()
@@ -179,11 +186,19 @@ class FakeLLM:
 
     @property
     def chats(self) -> list[Request]:
-        return [r for r in list(self.requests) if r.method == "POST"]
+        return [r for r in list(self.requests) if r.method == "POST" and not r.is_calibration]
 
     @property
     def probes(self) -> list[Request]:
-        return [r for r in list(self.requests) if r.method == "GET"]
+        return [r for r in list(self.requests) if r.method == "GET" and not r.is_calibration]
+
+    @property
+    def calibrations(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.method == "POST" and r.is_calibration]
+
+    @property
+    def looks(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.method == "GET" and r.is_calibration]
 
     # --- the server ---
 
@@ -222,6 +237,8 @@ class FakeLLM:
             sock.close()
 
     def _behaviour(self, request: Request) -> Behaviour:
+        if request.is_calibration:
+            return self.calibration if request.method == "POST" else self.models
         if request.method != "POST":
             return self.health
         with self.lock:
@@ -323,6 +340,21 @@ def answers(text: str = "Hello from the fake model", gap_s: float = 0.0, finish:
             stream_openai(q, w, text, gap_s, finish)
         else:
             w.reply(200, completion(text, finish=finish))
+    return play
+
+
+def lists_models(root: str = "org/model", loaded: bool = True) -> Behaviour:
+    """What a vLLM or llama.cpp (GET /v1/models) or an Ollama (GET /api/ps) says it has, under the names that
+    the fixture `gateway` gives: up-NAME."""
+    def play(q: Request, w: Wire) -> None:
+        name = f"up-{w.llm.name}"
+        if q.path.endswith("/api/ps"):
+            entry = {"name": name, "model": name, "size": 5, "digest": root, "expires_at": str(time.time())}
+            w.reply(200, {"models": [entry] if loaded else []})
+        else:
+            w.reply(200, {"object": "list", "data": [
+                {"id": name, "object": "model", "created": int(time.monotonic() * 1000), "root": root,
+                 "max_model_len": 1024, "permission": [{"id": f"modelperm-{time.monotonic()}"}]}]})
     return play
 
 

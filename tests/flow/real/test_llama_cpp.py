@@ -160,3 +160,26 @@ def test_killed_in_mid_sentence_the_answer_is_byte_identical(after, pair, front)
     assert front.backend("one")["state"] == "HEALTHY"
     text, is_whole = stream_and_kill(front, one, after)
     assert is_whole and text == whole
+
+
+def test_calibration_finds_that_both_can_resume(pair, gateway):
+    for b in pair:
+        if b.process.poll() is not None:
+            b.start()
+            b.wait()
+    gw = gateway(*pair, streams="{calibrate: 1m}", **REAL)
+    assert gw.chat(**ASK).status == 200
+    for b in pair:
+        wait_until(lambda name=b.name: gw.backend(name)["resume"] == "exact", 60, f"{b.name} is measured")
+        assert gw.state(b.name) == "HEALTHY"
+
+
+def test_measured_again_when_a_killed_server_is_back(pair, gateway):
+    one, _ = pair
+    gw = gateway(*pair, streams="{calibrate: 1m}", **REAL)
+    wait_until(lambda: gw.backend("one")["resume"] == "exact", 60, "one is measured")
+    one.kill()
+    gw.wait_state("one", "DOWN")
+    assert gw.backend("one")["resume"] is None
+    one.start()
+    wait_until(lambda: gw.backend("one")["resume"] == "exact", 90, "one is measured again")

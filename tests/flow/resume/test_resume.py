@@ -133,7 +133,7 @@ def test_where_it_may_not_go_on_it_ends_honestly(setting, more, llm, gateway):
 TWO_MODELS = """
 listen: 127.0.0.1:0
 admin: 127.0.0.1:0
-streams: {{resume: off}}
+streams: {{resume: off, calibrate: 0}}
 backends: {{a: {{type: vllm, url: '{a}'}}, b: {{type: vllm, url: '{b}'}}}}
 models:
   plain: {{tiers: [a, b]}}
