@@ -197,7 +197,8 @@ static bool write_config(struct demo_stage *s, struct str first_url, struct str 
                                  "    tiers:\n"
                                  "      - first: " DEMO_MODEL "\n"
                                  "      - standby: " DEMO_MODEL "\n"
-                                 "health: {interval: 2s}\n";
+                                 "health: {interval: 2s}\n"
+                                 "streams: {calibrate: 0}\n"; /* both run the same program */
     FILE *f = fopen(config_path(s).ptr, "we");
     bool fine = f && fprintf(f, format, STR_FMT(first_url), STR_FMT(standby_url)) > 0;
     if (f && fclose(f) != 0) {
