@@ -100,6 +100,13 @@ static const struct step *relay_event(struct exchange *x, struct batch *b)
     return NULL;
 }
 
+/* What was finished stays finished, whatever comes behind the last finish_reason: the client
+ * has it, and a second one would contradict it. */
+static const struct step *end_or_interrupt(struct exchange *x, struct batch *b, enum failure f)
+{
+    return x->attempt->finished ? end_stream(x, b) : exchange_interrupt(x, f);
+}
+
 /* Nothing more has come: what is there goes out; is patience at its end? */
 static const struct step *relay_more(struct exchange *x, struct batch *b)
 {
@@ -109,7 +116,7 @@ static const struct step *relay_more(struct exchange *x, struct batch *b)
         return end_stream(x, b);
     }
     if (exchange_now(x) >= exchange_attempt_due(x, x->attempt, &late)) {
-        return exchange_interrupt(x, late);
+        return end_or_interrupt(x, b, late);
     }
     exchange_keep_client(x);
     return NULL;
@@ -134,9 +141,9 @@ static bool client_is_behind(struct exchange *x)
 }
 
 /* The client is behind: only the clock can move this exchange. */
-static const struct step *wait_for_client(struct exchange *x)
+static const struct step *wait_for_client(struct exchange *x, struct batch *b)
 {
-    return exchange_now(x) >= x->due_ms ? exchange_interrupt(x, FAILURE_total_timeout) : NULL;
+    return exchange_now(x) >= x->due_ms ? end_or_interrupt(x, b, FAILURE_total_timeout) : NULL;
 }
 
 /* Everything that has come is passed on; stops when the client does not keep up. */
@@ -165,10 +172,10 @@ const struct step *relay_run(struct exchange *x)
             return exchange_interrupt(x, FAILURE_seam_mismatch);
         case YIELD_FAILED:
             batch_send(x, &b, false);
-            return exchange_interrupt(x, a->failure);
+            return end_or_interrupt(x, &b, a->failure);
         }
     }
-    return next ? next : wait_for_client(x);
+    return next ? next : wait_for_client(x, &b);
 }
 
 const struct step *relay_commit(struct exchange *x)

@@ -171,3 +171,16 @@ def test_after_the_finish_reason_nothing_is_resumed(llm, gateway):
     a, b = llm("a", chat=play), llm("b", chat=continues)
     answer = gateway(a, b).chat(stream=True)
     assert answer.streamed_text == TEXT and answer.is_whole_stream and not b.chats
+
+
+def test_an_error_behind_the_finish_reason_changes_nothing(llm, gateway):
+    def play(q, w):
+        w.begin_stream()
+        w.event(delta(TEXT, role="assistant"))
+        w.event(delta(finish="stop"))
+        w.event({"error": {"message": "too late", "code": 500}})
+        w.event("[DONE]")
+        w.end_stream()
+    a, b = llm("a", chat=play), llm("b", chat=continues)
+    check_whole(gateway(a, b).chat(stream=True))
+    assert not b.chats
