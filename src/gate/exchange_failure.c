@@ -72,10 +72,10 @@ static void pass_client_error(struct exchange *x)
         .param = arena_dup(arena, a->error.param)};
 }
 
-/* The transcript may serve to go on with, as far as this failure goes. */
-static bool may_go_on(const struct exchange *x, enum failure f)
+/* Whatever failed: an attempt whose share of the time is over leaves the rest for others. */
+static bool may_go_on(const struct exchange *x)
 {
-    return x->keeps_transcript && !x->transcript.is_lost && f != FAILURE_total_timeout;
+    return x->keeps_transcript && !x->transcript.is_lost && exchange_now(x) < x->due_ms;
 }
 
 /* A backend that refuses to continue, or says something that does not fit, is asked once more,
@@ -114,12 +114,12 @@ static const struct step *same_backend_again(struct exchange *x)
 }
 
 /* What was collected is kept where the next backend may go on from it. */
-static void keep_or_forget(struct exchange *x, enum failure f)
+static void keep_or_forget(struct exchange *x)
 {
     if (x->has_begun) {
         note_break(x);
     }
-    if (!x->has_begun || !may_go_on(x, f)) {
+    if (!x->has_begun || !may_go_on(x)) {
         exchange_forget_answer(x);
     }
 }
@@ -146,7 +146,7 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     }
     note_broken(x, f);
     note_failure(x, f, retry_words[step]);
-    keep_or_forget(x, f);
+    keep_or_forget(x);
     x->is_budgeted = verdict_of(f)->further == FURTHER_BUDGETED && !x->has_begun;
     if (step == RETRY_GIVE_CLIENT) {
         pass_client_error(x);
@@ -227,7 +227,7 @@ enum resume_way exchange_resume_way(struct exchange *x, const struct tier_member
 
 const struct step *exchange_interrupt(struct exchange *x, enum failure f)
 {
-    bool goes_on = may_go_on(x, f);
+    bool goes_on = may_go_on(x);
     bool restarts = goes_on && wants_restart(x, f);
     note_broken(x, f);
     note_failure(x, f,

@@ -184,3 +184,11 @@ def test_an_error_behind_the_finish_reason_changes_nothing(llm, gateway):
     a, b = llm("a", chat=play), llm("b", chat=continues)
     check_whole(gateway(a, b).chat(stream=True))
     assert not b.chats
+
+
+def test_an_attempt_whose_share_of_the_time_is_over_leaves_the_rest_to_others(llm, gateway):
+    a = llm("a", chat=breaks_after(5, BREAKS["close"]))
+    b, c = llm("b", chat=lambda q, w: w.hang()), llm("c", chat=continues)
+    gw = gateway(a, b, c, deadlines="{first_token: 30s, stall: 30s, total: 4s}")
+    check_whole(gw.chat(stream=True))
+    assert "b:total_timeout" in next(line for line in gw.lines if "stream resumed" in line)
