@@ -410,7 +410,9 @@ static enum err pass_chunk(struct seam *s, struct arena *a, struct reply_event *
     }
     ev->chunk = rewrite(s, ev, &fresh, a);
     ev->is_verbatim = false;
-    ev->content = fresh.content;
+    /* What was emptied here, or comes with the role, is no token without text. */
+    bool is_no_token = fresh.content.len == 0 && (fresh.is_cut || !s->role_sent);
+    ev->content = is_no_token ? STR_NONE : fresh.content;
     ev->reasoning = fresh.reasoning;
     s->role_sent = true;
     return ERR_OK;

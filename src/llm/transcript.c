@@ -94,7 +94,9 @@ static void look_at_start(struct transcript *t, const struct reply_event *ev)
         t->is_begun = true;
         keep_names(t, ev->tool_chunk.len > 0 ? ev->tool_chunk : ev->chunk);
     }
-    if (t->pieces == 0 && !t->role_sent) {
+    /* Behind a seam it may come late, from the first backend that says it; there events are
+     * written anew. */
+    if (!t->role_sent && (t->pieces == 0 || !ev->is_verbatim)) {
         struct str role = json_path(first_choice(ev->chunk), "delta", "role", NULL);
         t->role_sent = member_is_given(role);
     }

@@ -203,6 +203,49 @@ static void goes_on_over_a_second_break(void **state)
     play_all(play_three);
 }
 
+/* --- a server that never says the role --- */
+
+static void begin_without_a_role(size_t cut)
+{
+    struct server s = {&dialect_vllm, &arena, SPELLS_RAW, 1};
+    begin_attempt(s.dialect);
+    for (size_t i = 0; i < cut; i++) {
+        first(server_piece(&s, str_from(pieces[i]), false));
+    }
+}
+
+static void passes_a_late_role_once_and_counts_no_token_for_it(void **state)
+{
+    struct server second = {&dialect_vllm, &arena, SPELLS_RAW, 2};
+    struct server third = {&dialect_llamacpp, &arena, SPELLS_RAW, 3};
+    (void)state;
+    begin_without_a_role(2);
+    begin_seam(second.dialect, SEAM_CONTINUE);
+    assert_int_equal(later(server_role(&second)), ERR_OK);
+    assert_int_equal(client.roles, 1);
+    assert_int_equal(transcript_spent(&t), 2);
+    assert_int_equal(later(server_piece(&second, str_from(pieces[2]), false)), ERR_OK);
+    assert_int_equal(transcript_spent(&t), 3);
+    begin_seam(third.dialect, SEAM_CONTINUE);
+    assert_int_equal(say(&third, join_pieces(3, PIECES), 2, PROMPT + 3), ERR_OK);
+    assert_one_answer(join_pieces(0, PIECES));
+}
+
+static void counts_no_token_for_a_role_with_text_that_is_known(void **state)
+{
+    struct server second = {&dialect_ollama, &arena, SPELLS_RAW, 2};
+    struct server third = {&dialect_vllm, &arena, SPELLS_RAW, 3};
+    (void)state;
+    begin_without_a_role(3);
+    begin_seam(second.dialect, SEAM_RESTART);
+    assert_int_equal(later(server_piece(&second, str_from(pieces[0]), false)), ERR_OK);
+    assert_int_equal(client.roles, 1);
+    assert_int_equal(transcript_spent(&t), 3);
+    begin_seam(third.dialect, SEAM_RESTART);
+    assert_int_equal(say(&third, join_pieces(0, PIECES), 2, PROMPT), ERR_OK);
+    assert_one_answer(join_pieces(0, PIECES));
+}
+
 /* --- what must not be joined --- */
 
 static struct server vllm_1 = {&dialect_vllm, &arena, SPELLS_RAW, 1};
@@ -299,6 +342,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(leaves_out_what_is_repeated_first, begin, end),
         cmocka_unit_test_setup_teardown(restarts_and_skips_what_is_identical, begin, end),
         cmocka_unit_test_setup_teardown(goes_on_over_a_second_break, begin, end),
+        cmocka_unit_test_setup_teardown(passes_a_late_role_once_and_counts_no_token_for_it,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(counts_no_token_for_a_role_with_text_that_is_known,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(refuses_a_restart_that_differs_anywhere, begin, end),
         cmocka_unit_test_setup_teardown(refuses_an_end_before_all_was_repeated, begin, end),
         cmocka_unit_test_setup_teardown(refuses_other_kinds_in_the_wrong_place, begin, end),
