@@ -76,6 +76,13 @@ static const struct step *await_event(struct exchange *x)
     return next ? next : collect_event(x);
 }
 
+/* What was finished stays finished, whatever comes behind the last finish_reason. */
+static const struct step *fail_or_deliver(struct exchange *x, enum failure f)
+{
+    bool is_whole = x->attempt->finished && x->has_begun;
+    return is_whole ? deliver_collected(x, true) : exchange_next_after(x, f);
+}
+
 static const struct step *await_more(struct exchange *x)
 {
     enum failure late;
@@ -84,7 +91,7 @@ static const struct step *await_more(struct exchange *x)
         return deliver_collected(x, true);
     }
     if (now_ms >= exchange_attempt_due(x, x->attempt, &late)) {
-        return exchange_next_after(x, late);
+        return fail_or_deliver(x, late);
     }
     exchange_keep_client(x);
     return NULL;
@@ -120,7 +127,7 @@ const struct step *await_attempt(struct exchange *x)
         case YIELD_AGAIN:
             return await_more(x);
         case YIELD_FAILED:
-            return exchange_next_after(x, a->failure);
+            return fail_or_deliver(x, a->failure);
         }
     }
 }

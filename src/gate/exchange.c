@@ -216,15 +216,15 @@ uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
     uint64_t wait_ms = budget_first_token_ms(d->first_token_ms, d->first_token_per_1k_ms,
                                              x->request.prompt_bytes);
     uint64_t due_ms = from_ms + (a->is_loading ? budget_loading_ms(wait_ms) : wait_ms);
-    if (waits_for_whole(a)) { /* its first token and its last come together */
-        due_ms = a->may_be_silent ? a->share_due_ms : due_ms + d->stall_ms;
+    if (waits_for_whole(a)) {
+        due_ms += d->stall_ms; /* its first token and its last come together */
     }
     *as = attempt_is_sent(a) ? FAILURE_first_token_timeout : FAILURE_send_timeout;
-    if (a->share_due_ms < due_ms) {
-        due_ms = a->share_due_ms;
+    if (a->share_due_ms < due_ms) { /* sooner than anybody could be blamed for silence */
         *as = FAILURE_total_timeout;
+        return a->share_due_ms;
     }
-    return due_ms;
+    return waits_for_whole(a) && a->may_be_silent ? a->share_due_ms : due_ms;
 }
 
 /* Whether the backend is asked for a stream although the client was not: so that silence is

@@ -114,6 +114,12 @@ def test_empty_lines_of_ollama_are_no_progress(llm, gateway):
     answer = gateway(a, b).chat()
     assert answer.text == "Hello from b"
     assert answer.trail == "a:first_token_timeout,b:ok"
+def test_a_share_that_is_shorter_than_patience_blames_nobody(llm, gateway):
+    a, b = llm("a", chat=hangs()), llm("b", chat=answers("Hello from b"))
+    gw = gateway(a, b, streams="{upstream: never}", deadlines="{first_token: 10s, stall: 1s, total: 1500ms}")
+    answer = gw.chat()
+    assert answer.text == "Hello from b" and answer.trail == "a:total_timeout,b:ok"
+    assert gw.state("a") == "HEALTHY"
 
 
 def test_all_silent_is_bounded_by_the_exchanges_own_time(llm, gateway):
