@@ -162,3 +162,17 @@ def test_usage_before_the_break_counts_even_when_no_more_is_asked_for(llm, gatew
     answer = gw.chat(max_tokens=5)
     assert check_plain(answer, "".join(WORDS[:5]))["finish_reason"] == "length"
     assert answer.json["usage"]["completion_tokens"] == 5
+
+
+def test_an_error_behind_the_finish_reason_changes_nothing(llm, gateway):
+    def play(_q, w):
+        w.begin_stream()
+        w.event(delta(TEXT, role="assistant"))
+        w.event(delta(finish="stop"))
+        w.event({"error": {"message": "too late", "code": 500}})
+        w.event("[DONE]")
+        w.end_stream()
+
+    a, b = llm("a", chat=play), llm("b", chat=continues)
+    check_plain(gateway(a, b).chat())
+    assert not b.chats
