@@ -29,6 +29,17 @@ static const struct step *deliver_plain(struct exchange *x)
     return deliver(x, buf_str(&x->attempt->whole), true);
 }
 
+/* One piece where a stream was asked for is well, too; only behind half an answer nobody can say
+ * what it is. */
+static const struct step *take_whole(struct exchange *x)
+{
+    struct attempt *a = x->attempt;
+    if (a->has_seam) {
+        return exchange_next_after(x, FAILURE_seam_mismatch);
+    }
+    return x->request.stream ? relay_whole(x, buf_str(&a->whole)) : deliver_plain(x);
+}
+
 static const struct step *deliver_collected(struct exchange *x, bool is_over)
 {
     return deliver(x, assembly_json(x->assembly, &x->attempt->arena), is_over);
@@ -121,7 +132,7 @@ const struct step *await_attempt(struct exchange *x)
             }
             break;
         case YIELD_WHOLE:
-            return x->request.stream ? relay_whole(x, buf_str(&a->whole)) : deliver_plain(x);
+            return take_whole(x);
         case YIELD_END:
             return deliver_collected(x, true);
         case YIELD_AGAIN:

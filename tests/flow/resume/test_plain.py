@@ -3,7 +3,7 @@ what was generated before a break is kept."""
 
 import pytest
 from breaks import BREAKS, TEXT, WORDS, breaks_after, continues, partial_of
-from fake_llm import delta, pieces, replies, usage_chunk
+from fake_llm import completion, delta, pieces, replies, usage_chunk
 from gateway import wait_until
 
 
@@ -176,3 +176,13 @@ def test_an_error_behind_the_finish_reason_changes_nothing(llm, gateway):
     a, b = llm("a", chat=play), llm("b", chat=continues)
     check_plain(gateway(a, b).chat())
     assert not b.chats
+
+
+def test_one_piece_instead_of_a_continuation_is_never_taken_for_the_answer(llm, gateway):
+    """Nobody can say whether it is the rest or all of it: the backend is asked from the beginning."""
+    def in_one_piece(q, w):
+        w.reply(200, completion("only the rest" if partial_of(q) else "the whole answer"))
+
+    a, b = llm("a", chat=breaks_after(5, BREAKS["close"])), llm("b", chat=in_one_piece)
+    check_plain(gateway(a, b).chat(), "the whole answer")
+    assert [partial_of(q) is None for q in b.chats] == [False, True]
