@@ -302,6 +302,9 @@ static enum attempt_yield read_error(struct attempt *a)
         a->failure = FAILURE_loading;
     }
     a->dialect->read_error(body, &a->arena, &a->error);
+    if (a->failure == FAILURE_client_error && upstream_error_is_context(&a->error)) {
+        a->failure = FAILURE_context_exceeded;
+    }
     return YIELD_FAILED;
 }
 
@@ -310,7 +313,8 @@ static enum attempt_yield fail_by_error(struct attempt *a, enum failure f)
 {
     if (a->error.status >= 400 && a->error.status < 500 && a->first_content_ms == 0) {
         a->status = a->error.status;
-        return fail(a, failure_of_status(a->status));
+        return fail(a, upstream_error_is_context(&a->error) ? FAILURE_context_exceeded
+                                                            : failure_of_status(a->status));
     }
     return fail(a, f);
 }

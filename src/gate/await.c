@@ -29,8 +29,8 @@ static const struct step *deliver_plain(struct exchange *x)
     return deliver(x, buf_str(&x->attempt->whole), true);
 }
 
-/* One piece where a stream was asked for is well, too; only behind half an answer nobody can say
- * what it is. */
+/* One piece where a stream was asked for is well, too; only behind half an answer nobody can
+ * say what it is. */
 static const struct step *take_whole(struct exchange *x)
 {
     struct attempt *a = x->attempt;

@@ -273,6 +273,9 @@ static struct client_error nobody_left(const struct exchange *x)
     if (x->is_committed) {
         return exchange_interrupted();
     }
+    if (x->too_long.status != 0) {
+        return x->too_long;
+    }
     if (x->unmappable.status != 0 && x->unmappable_count == member_count(x->model)) {
         return (struct client_error){.status = x->unmappable.status,
                                      .type = x->unmappable.type,

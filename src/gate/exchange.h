@@ -111,7 +111,9 @@ struct exchange {
     uint64_t sent_ms;          /* when something was last sent to the client */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
-    uint64_t finish_by_ms;     /* all is said: how long the backend's own end is awaited */
+    struct client_error
+        too_long;          /* a backend's word that the request does not fit; status 0: none */
+    uint64_t finish_by_ms; /* all is said: how long the backend's own end is awaited */
 
     /* private: */
     struct arena arena;

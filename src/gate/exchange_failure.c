@@ -57,19 +57,29 @@ static void note_broken(struct exchange *x, enum failure f)
 }
 
 /* The client's own error: its text may pass, in OpenAI's shape. */
-static void pass_client_error(struct exchange *x)
+static struct client_error client_error_of(struct exchange *x)
 {
-    struct attempt *a = x->attempt;
+    const struct attempt *a = x->attempt;
     struct arena *arena = &x->arena;
     struct str message =
         a->error.message.len > 0 ? a->error.message : STR("The backend refused the request.");
     struct str type = a->error.type.len > 0 ? a->error.type : STR("invalid_request_error");
-    x->error = (struct client_error){
+    return (struct client_error){
         .status = a->status,
         .type = arena_dup(arena, type).ptr,
         .code = a->error.code.len > 0 ? arena_dup(arena, a->error.code).ptr : NULL,
         .message = arena_dup(arena, message),
         .param = arena_dup(arena, a->error.param)};
+}
+
+/* If no other backend has room for it, it is the client's own error after all, under the code
+ * that SDKs know. */
+static void note_too_long(struct exchange *x, enum failure f)
+{
+    if (f == FAILURE_context_exceeded) {
+        x->too_long = client_error_of(x);
+        x->too_long.code = "context_length_exceeded";
+    }
 }
 
 /* Whatever failed: an attempt whose share of the time is over leaves the rest for others. */
@@ -147,9 +157,10 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     note_broken(x, f);
     note_failure(x, f, retry_words[step]);
     keep_or_forget(x);
+    note_too_long(x, f);
     x->is_budgeted = verdict_of(f)->further == FURTHER_BUDGETED && !x->has_begun;
     if (step == RETRY_GIVE_CLIENT) {
-        pass_client_error(x);
+        x->error = client_error_of(x);
     }
     drop_attempt(x);
     if (step == RETRY_GIVE_CLIENT) {

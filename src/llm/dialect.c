@@ -16,6 +16,23 @@ const struct dialect *dialect_find(struct str name)
     return NULL;
 }
 
+bool upstream_error_is_context(const struct upstream_error *e)
+{
+    static const struct str words[] = {STR_INIT("context_length_exceeded"),
+                                       STR_INIT("exceed_context_size"),
+                                       STR_INIT("maximum context length"),
+                                       STR_INIT("exceeds the available context size"),
+                                       STR_INIT("prompt is too long"),
+                                       STR_INIT("input length exceeds the context length")};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (str_has(e->code, words[i]) || str_has(e->type, words[i]) ||
+            str_has(e->message, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void reply_init(struct reply *r, const struct dialect *d, const struct chat_request *q,
                 struct arena *a, struct str id)
 {

@@ -42,6 +42,12 @@ struct upstream_error {
     int status;      /* HTTP status in `code` (400 … 599), or 0 */
 };
 
+/* Whether it says that the request does not fit the model's context: servers say so with 400,
+ * in words of their own (reference: OpenAI "context_length_exceeded", llama.cpp
+ * "exceed_context_size_error", vLLM "maximum context length", Anthropic "prompt is too long").
+ */
+bool upstream_error_is_context(const struct upstream_error *e);
+
 /* One event of a backend's stream, understood. Slices live until the next reply_* call on it or
  * as long as the payload. */
 struct reply_event {

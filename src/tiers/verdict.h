@@ -64,6 +64,7 @@ enum further {
     X(http_5xx, SUSPECT, 0, ELSEWHERE, BUDGETED)                                               \
     X(loading, DOWN, 0, ELSEWHERE, FREE)              /* 503 "Loading model" of llama.cpp */   \
     X(client_error, NONE, 0, CLIENT, FREE)            /* 400, 413, 422 and other 4xx */        \
+    X(context_exceeded, NONE, 0, ELSEWHERE, FREE)     /* too long for it: another has room */  \
     X(error_in_body, SUSPECT, 0, ELSEWHERE, BUDGETED) /* 200 with an error object */           \
     X(error_in_stream, SUSPECT, 0, ELSEWHERE, BUDGETED)                                        \
     X(aborted, SUSPECT, 0, ELSEWHERE, BUDGETED)  /* finish_reason abort or error */            \

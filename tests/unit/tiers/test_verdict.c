@@ -47,6 +47,8 @@ static const struct {
     {FAILURE_http_5xx, {"http_5xx", BLAME_SUSPECT, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_loading, {"loading", BLAME_DOWN, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
     {FAILURE_client_error, {"client_error", BLAME_NONE, 0, NEXT_CLIENT, FURTHER_FREE}},
+    {FAILURE_context_exceeded,
+     {"context_exceeded", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
     {FAILURE_error_in_body,
      {"error_in_body", BLAME_SUSPECT, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_error_in_stream,
