@@ -13,7 +13,7 @@ run: build ## two local llama.cpp backends and the gateway on 127.0.0.1:8400
 	@tools/install.sh run
 	@.venv/bin/python tools/run_local.py
 
-check: ## every test: lint, unit, fuzz corpora, whole program; plain and under ASan+UBSan
+check: ## every test: lint, unit, fuzz corpora, simulation, whole program; plain and under ASan+UBSan
 	@tools/install.sh check
 	@.venv/bin/python tools/check.py all
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Every test of this repository; the verbs of the Makefile call it.
 
-    check.py all      lint, unit tests, fuzz corpora, whole program; plain (gcc) and under ASan (clang)
-    check.py quick    unit tests, tests/flow/fallback, the cheap lint
+    check.py all      lint, unit tests, fuzz corpora, simulation, whole program; plain (gcc) and under
+                      ASan (clang)
+    check.py quick    unit tests, a short simulation, tests/flow/fallback, the cheap lint
     check.py asan     all suites under AddressSanitizer and UBSan (clang)
     check.py tsan     all suites under ThreadSanitizer (gcc)
     check.py fuzz     each libFuzzer target for a minute [--seconds N]
@@ -45,6 +46,9 @@ PLAIN_ONLY = ["real", "sdk"]
 FLOW = ROOT / "tests" / "flow"
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FUZZ_WORK = ROOT / "tests" / "fuzz" / "work"
+# Simulated exchanges for each seed, by build; the quick check has one seed, the others two.
+SIM_EXCHANGES = {"check": 60_000, "asan": 2_500, "tsan": 1_000}
+SIM_QUICK = 2_000
 
 
 class Build:
@@ -141,6 +145,27 @@ def run_corpora(report: Report, build: Build) -> None:
             replay(report, build, test)
 
 
+# --- simulation ---
+
+
+def simulate(report: Report, build: Build, seed: str, exchanges: int) -> None:
+    """One run; what failed is told with the command that replays it."""
+    program = (build.folder / "tests" / "sim" / "sim").relative_to(ROOT)
+    name = f"build-{build.name} simulation, seed {seed}"
+    code, output = run([*build.prefix, program, "--seed", seed, "--exchanges", str(exchanges)],
+                       name, 900, build.env)
+    report.judge(name, code, output)
+    for line in output.splitlines():
+        if line.startswith("seed "):
+            say(f"   {line}")
+
+
+def run_sim(report: Report, build: Build, seeds: tuple[str, ...], exchanges: int) -> None:
+    with report.step(f"simulation of {len(seeds) * exchanges:,} exchanges, build-{build.name}"):
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            list(pool.map(lambda seed: simulate(report, build, seed, exchanges), seeds))
+
+
 # --- whole program ---
 
 
@@ -195,6 +220,7 @@ def run_flow(report: Report, build: Build, only: str | None = None) -> None:
 def run_suites(report: Report, build: Build, flow: str | None = None) -> None:
     run_units(report, build)
     run_corpora(report, build)
+    run_sim(report, build, ("1", "random"), SIM_EXCHANGES[build.name])
     run_flow(report, build, flow)
 
 
@@ -203,6 +229,7 @@ def check_quick(report: Report, _args: argparse.Namespace) -> None:
     lint.check_cheap(report)
     if build.make(report):
         run_units(report, build)
+        run_sim(report, build, ("1",), SIM_QUICK)
         run_flow(report, build, "fallback")
 
 

@@ -1,0 +1,147 @@
+#include "sim_manners.h"
+
+#include <inttypes.h>
+
+#include "sim_loop.h"
+
+/* PROBE_GAP_MS of tiers/health.h, less what connecting may take off it. */
+enum { PROBE_GAP_LEAST_MS = 450, EVENT_END_MAX = 64 };
+
+static bool was_asked(const struct sim_exchange *x, const struct server *sv)
+{
+    for (uint32_t i = 0; i < x->ask_count; i++) {
+        if (x->asks[i].backend == sv->conf->index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The client has certainly been given something: the stream is committed. */
+static bool is_committed(const struct sim_exchange *x)
+{
+    for (uint32_t i = 0; i < x->ask_count; i++) {
+        const struct ask *k = &x->asks[i];
+        bool is_stream = x->plan.stream && !k->answers_plain && k->marks.content != SIZE_MAX;
+        if (is_stream && k->sent >= k->marks.content + EVENT_END_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The client may have been given something. */
+static bool may_be_committed(const struct sim_exchange *x)
+{
+    for (uint32_t i = 0; i < x->ask_count; i++) {
+        if (ask_has_spoken(&x->asks[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_left(const struct server *sv, const struct sim_exchange *x,
+                       const struct ask *k)
+{
+    if (x->left_ms > 0 && k->at_ms > x->left_ms + 1) {
+        record_fail(sv->all->record, x,
+                    "%.*s is asked %" PRIu64 " ms after the client has left",
+                    STR_FMT(sv->conf->name), k->at_ms - x->left_ms);
+    }
+}
+
+/* Who may still be working on it is not asked again, nor who was silent for too long or said
+ * what could not be used. */
+static void check_again(const struct server *sv, const struct sim_exchange *x,
+                        const struct ask *before)
+{
+    bool was_useless = before->is_cancelled && before->status == 200 && !before->continues;
+    if (before->over_ms == 0 || was_useless) {
+        record_fail(sv->all->record, x, "%.*s is asked again %s", STR_FMT(sv->conf->name),
+                    was_useless ? "after an answer that was cut off as useless"
+                                : "while it is at work on it");
+    }
+}
+
+static void check_backoff(const struct server *sv, const struct sim_exchange *x,
+                          const struct ask *before, const struct ask *k)
+{
+    uint64_t wait_ms = sv->conf->retry.backoff_ms;
+    if (!before->is_killed && before->retry_after_ms > wait_ms) {
+        wait_ms = before->retry_after_ms;
+    }
+    bool is_retry = !before->continues && !before->is_repeated && !may_be_committed(x);
+    if (is_retry && k->at_ms < before->over_ms + wait_ms) {
+        record_fail(sv->all->record, x,
+                    "%.*s is asked again after %" PRIu64 " ms, not %" PRIu64,
+                    STR_FMT(sv->conf->name), k->at_ms - before->over_ms, wait_ms);
+    }
+}
+
+static void check_same(const struct server *sv, const struct sim_exchange *x,
+                       const struct ask *k)
+{
+    for (uint32_t i = 0; i < x->ask_count; i++) {
+        if (x->asks[i].backend == sv->conf->index) {
+            check_again(sv, x, &x->asks[i]);
+            check_backoff(sv, x, &x->asks[i], k);
+        }
+    }
+}
+
+/* The client's own error is passed on, and nobody else is asked. */
+static void check_clients_error(const struct server *sv, const struct sim_exchange *x)
+{
+    for (uint32_t i = 0; i < x->ask_count && !may_be_committed(x); i++) {
+        const struct ask *k = &x->asks[i];
+        if (k->fault == SIM_client_error && !k->continues && !k->is_killed) {
+            record_fail(sv->all->record, x, "%.*s is asked after a client's error",
+                        STR_FMT(sv->conf->name));
+        }
+    }
+}
+
+/* A backend of a better tier that never did anything wrong comes first. */
+static void check_preference(const struct server *sv, const struct sim_exchange *x)
+{
+    for (uint32_t i = 0; i < sv->all->count; i++) {
+        const struct server *other = &sv->all->at[i];
+        bool is_able = other->conf->type != BACKEND_OLLAMA || !plan_is_too_much(&x->plan);
+        bool is_costly = other->conf->type == BACKEND_OPENAI && x->ask_count > 0;
+        if (other->tier < sv->tier && !other->has_misbehaved && is_able && !is_costly &&
+            !was_asked(x, other)) {
+            record_fail(sv->all->record, x, "%.*s is asked, but %.*s is better",
+                        STR_FMT(sv->conf->name), STR_FMT(other->conf->name));
+        }
+    }
+}
+
+/* It would be paid for an answer in other words. */
+static void check_cost(const struct server *sv, const struct sim_exchange *x)
+{
+    if (sv->conf->type == BACKEND_OPENAI && sv->all->resume != RESUME_POLICY_ANY &&
+        is_committed(x)) {
+        record_fail(sv->all->record, x, "%.*s is asked for what it would be paid for twice",
+                    STR_FMT(sv->conf->name));
+    }
+}
+
+void manners_judge(const struct server *sv, const struct sim_exchange *x, const struct ask *k)
+{
+    check_left(sv, x, k);
+    check_same(sv, x, k);
+    check_clients_error(sv, x);
+    check_preference(sv, x);
+    check_cost(sv, x);
+}
+
+void manners_judge_probe(struct server *sv)
+{
+    uint64_t now_ms = sim_now_ms();
+    if (sv->probed_ms > 0 && now_ms < sv->probed_ms + PROBE_GAP_LEAST_MS) {
+        record_fail(sv->all->record, NULL, "%.*s is probed %" PRIu64 " ms after the last time",
+                    STR_FMT(sv->conf->name), now_ms - sv->probed_ms);
+    }
+    sv->probed_ms = now_ms;
+}

@@ -1,0 +1,499 @@
+#include "sim_oracle.h"
+
+#include <inttypes.h>
+
+#include "sim_loop.h"
+#include "sim_reading.h"
+
+/* After its due time an exchange may wait so long for a backend's last word. */
+enum { GRACE_MS = 1100, LINGER_MS = 1600, SURE_SPARE_MS = 500, HOLD_MOST_MS = 30000 };
+
+struct judgement {
+    struct oracle *oracle;
+    struct sim_exchange *x;
+    const struct model *model;
+    struct reading rd;
+    uint64_t due_ms;
+    bool is_committed; /* the client was given something of an answer */
+};
+
+static void wrong(const struct judgement *j, const char *what)
+{
+    record_fail(j->oracle->record, j->x, "%s", what);
+}
+
+static void wrong_text(const struct judgement *j, const char *what, struct str got,
+                       struct str wanted)
+{
+    size_t at = 0;
+    while (at < got.len && at < wanted.len && got.ptr[at] == wanted.ptr[at]) {
+        at++;
+    }
+    struct str got_rest = str_from_at(got, at);
+    struct str wanted_rest = str_from_at(wanted, at);
+    record_fail(j->oracle->record, j->x,
+                "%s at byte %zu: '%.*s' instead of '%.*s' (%zu of %zu bytes)", what, at,
+                got_rest.len < 60 ? (int)got_rest.len : 60, str_chars(got_rest),
+                wanted_rest.len < 60 ? (int)wanted_rest.len : 60, str_chars(wanted_rest),
+                got.len, wanted.len);
+}
+
+static const struct server *server_of(const struct judgement *j, const struct backend *b)
+{
+    return &j->oracle->servers->at[b->index];
+}
+
+/* --- what is asked of backends --- */
+
+/* With enough time for its script left, even if half of it is kept for others. */
+static bool would_finish(const struct judgement *j, const struct ask *k)
+{
+    uint64_t left_ms = j->due_ms > k->at_ms ? j->due_ms - k->at_ms : 0;
+    return k->hope == HOPE_SURE && !k->is_killed &&
+           left_ms >= 2 * (uint64_t)k->need_ms + SURE_SPARE_MS;
+}
+
+static void check_count(struct judgement *j, const struct backend *b)
+{
+    uint32_t fresh = 0;
+    uint32_t continued = 0;
+    for (uint32_t i = 0; i < j->x->ask_count; i++) {
+        const struct ask *k = &j->x->asks[i];
+        if (k->backend == b->index && !k->is_repeated) {
+            fresh += k->continues ? 0 : 1;
+            continued += k->continues ? 1 : 0;
+        }
+    }
+    /* Once more from the beginning, when it has refused to continue. */
+    uint32_t most = 1 + b->retry.same_backend + (continued > 0 ? 1 : 0);
+    if (fresh > most || continued > 1) {
+        record_fail(j->oracle->record, j->x, "%.*s is asked %u times, and %u times to continue",
+                    STR_FMT(b->name), fresh, continued);
+    }
+}
+
+/* A whole answer is not asked for again. */
+static void check_no_more(struct judgement *j)
+{
+    for (uint32_t i = 0; i + 1 < j->x->ask_count; i++) {
+        const struct ask *k = &j->x->asks[i];
+        if (k->hope == HOPE_SURE && ask_has_finished(k) && !k->is_repeated) {
+            wrong(j, "asked again after an answer that was whole");
+        }
+    }
+}
+
+static void check_asks(struct judgement *j)
+{
+    for (size_t t = 0; t < j->model->tier_count; t++) {
+        for (size_t i = 0; i < j->model->tiers[t].member_count; i++) {
+            check_count(j, j->model->tiers[t].members[i].backend);
+        }
+    }
+    check_no_more(j);
+}
+
+/* A backend that never did anything wrong is not to be blamed. */
+static void check_blame(struct judgement *j)
+{
+    const struct servers *all = j->oracle->servers;
+    for (uint32_t i = 0; i < all->count && j->x->answered_ms > 0; i++) {
+        const struct known_backend *known = &j->x->known[i];
+        if (known->hold_ms > HOLD_MOST_MS) {
+            record_fail(j->oracle->record, j->x, "b%u is left alone for %u ms", i,
+                        known->hold_ms);
+        }
+        if (!all->at[i].has_misbehaved && (known->state == STATE_DOWN || known->hold_ms > 0)) {
+            record_fail(j->oracle->record, j->x, "%.*s is taken for bad, but did nothing wrong",
+                        STR_FMT(all->at[i].conf->name));
+        }
+    }
+}
+
+/* --- what the client has --- */
+
+static void check_beginning(struct judgement *j)
+{
+    const struct plan *p = &j->x->plan;
+    for (uint32_t i = 0; i < j->rd.choices; i++) {
+        if (!str_starts(p->content[i].text, j->rd.choice[i].text)) {
+            wrong_text(j, "the text is not the script's", j->rd.choice[i].text,
+                       p->content[i].text);
+        }
+    }
+    if (!str_starts(p->reasoning.text, j->rd.reasoning)) {
+        wrong_text(j, "the reasoning is not the script's", j->rd.reasoning, p->reasoning.text);
+    }
+    for (uint32_t i = 0; i < j->rd.calls; i++) {
+        if (!str_starts(p->calls[i].arguments, j->rd.call[i].arguments) ||
+            !str_eq(p->calls[i].name, j->rd.call[i].name) || j->rd.call[i].id.len == 0) {
+            wrong_text(j, "a tool call is not the script's", j->rd.call[i].arguments,
+                       p->calls[i].arguments);
+        }
+    }
+}
+
+/* The ask that ended the answer; NULL: none has. */
+static const struct ask *finisher(const struct sim_exchange *x)
+{
+    for (uint32_t i = x->ask_count; i > 0; i--) {
+        if (ask_may_have_finished(&x->asks[i - 1])) {
+            return &x->asks[i - 1];
+        }
+    }
+    return NULL;
+}
+
+static void check_choice(struct judgement *j, uint32_t i, struct str text, const char *finish)
+{
+    const struct read_choice *c = &j->rd.choice[i];
+    if (!str_eq(c->text, text)) {
+        wrong_text(j, "the whole text is not the script's", c->text, text);
+    }
+    if (c->finishes != 1 || !str_eq(c->finish, str_from(finish))) {
+        record_fail(j->oracle->record, j->x, "%u finish_reasons, '%.*s' instead of '%s'",
+                    c->finishes, STR_FMT(c->finish), finish);
+    }
+    if (c->roles > 1) {
+        wrong(j, "the role is said twice");
+    }
+}
+
+/* Where the answer was begun anew after its first words, what tells of those is left out. */
+static bool was_restarted(const struct judgement *j, const struct ask *last)
+{
+    for (const struct ask *k = j->x->asks; k <= last; k++) {
+        if (!k->continues && k > j->x->asks) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_logprobs(struct judgement *j, const struct ask *last)
+{
+    for (uint32_t i = 0; i < j->rd.choices && j->x->plan.wants_logprobs; i++) {
+        const struct read_choice *c = &j->rd.choice[i];
+        if (c->flaw_of_logprobs) {
+            wrong(j, c->flaw_of_logprobs);
+        }
+        if (!c->has_all_logprobs && !was_restarted(j, last)) {
+            wrong(j, "logprobs are missing");
+        }
+    }
+}
+
+static void check_usage(struct judgement *j, const struct ask *last)
+{
+    const struct plan *p = &j->x->plan;
+    const struct reading *rd = &j->rd;
+    bool is_told = last->over_ms > 0 && !last->is_cancelled && !last->is_killed &&
+                   last->hope == HOPE_SURE && fault_place(last->fault) == AT_NOTHING;
+    bool is_wanted = !p->stream || p->wants_usage;
+    if (is_wanted && is_told && !rd->has_usage) {
+        wrong(j, "the usage is missing");
+    }
+    if (!is_wanted && rd->has_usage) {
+        wrong(j, "nobody asked for the usage");
+    }
+    if (!rd->has_usage) {
+        return;
+    }
+    bool is_exact = p->is_counted || !last->continues;
+    if (rd->total_tokens != rd->prompt_tokens + rd->completion_tokens ||
+        (is_exact &&
+         (rd->prompt_tokens != p->prompt_tokens || rd->completion_tokens != last->to))) {
+        record_fail(j->oracle->record, j->x,
+                    "usage is %" PRIu64 " + %" PRIu64 " = %" PRIu64 ", not %" PRIu64 " + %u",
+                    rd->prompt_tokens, rd->completion_tokens, rd->total_tokens,
+                    p->prompt_tokens, last->to);
+    }
+}
+
+static void check_marks(struct judgement *j, const struct ask *last)
+{
+    const struct server *sv = &j->oracle->servers->at[last->backend];
+    bool is_marked = j->oracle->settings->annotate == ANNOTATE_BODY;
+    if (is_marked != (j->rd.backend.len > 0) ||
+        (is_marked && !str_eq(j->rd.backend, sv->conf->name))) {
+        wrong(j, "_backend is not the one that finished");
+    }
+    if (j->rd.is_resumed && j->x->ask_count < 2) {
+        wrong(j, "_resumed, but only one backend was asked");
+    }
+}
+
+/* The gateway itself ends an answer whose tokens are used up. */
+static bool is_used_up(const struct judgement *j)
+{
+    const struct plan *p = &j->x->plan;
+    return p->stream && p->has_limit && p->limit <= p->content[0].count &&
+           j->rd.choice[0].text.len == p->content[0].end[p->limit - 1];
+}
+
+static void check_used_up(struct judgement *j)
+{
+    if (!is_used_up(j)) {
+        wrong(j, "an answer looks whole that no backend has finished");
+        return;
+    }
+    check_choice(j, 0, j->rd.choice[0].text, "length");
+}
+
+static void check_whole(struct judgement *j)
+{
+    const struct plan *p = &j->x->plan;
+    const struct ask *last = finisher(j->x);
+    j->oracle->whole++;
+    j->oracle->resumed += j->rd.is_resumed ? 1 : 0;
+    if (!last || (last->hope == HOPE_SOME && j->rd.backend.len == 0 && is_used_up(j))) {
+        check_used_up(j);
+        return;
+    }
+    if (j->rd.choices != p->n) {
+        wrong(j, "not as many choices as were asked for");
+    }
+    check_choice(j, 0, said_tokens(&p->content[0], 0, last->to), last->finish);
+    for (uint32_t i = 1; i < p->n; i++) {
+        check_choice(j, i, p->content[i].text, "stop");
+    }
+    if (!str_eq(j->rd.reasoning, p->reasoning.text)) {
+        wrong_text(j, "the reasoning is not whole", j->rd.reasoning, p->reasoning.text);
+    }
+    if (j->rd.calls != p->call_count) {
+        wrong(j, "not as many tool calls as the script has");
+    }
+    for (uint32_t i = 0; i < j->rd.calls; i++) {
+        if (!str_eq(j->rd.call[i].arguments, p->calls[i].arguments)) {
+            wrong_text(j, "the arguments are not whole", j->rd.call[i].arguments,
+                       p->calls[i].arguments);
+        }
+    }
+    check_logprobs(j, last);
+    check_usage(j, last);
+    check_marks(j, last);
+}
+
+/* --- errors --- */
+
+static bool cannot_take(const struct plan *p, const struct backend *b)
+{
+    return b->type == BACKEND_OLLAMA && plan_is_too_much(p);
+}
+
+/* After the first words only some may go on. */
+static bool may_resume_at(const struct judgement *j, const struct backend *b)
+{
+    enum resume_policy policy = j->oracle->settings->resume;
+    bool is_costly = b->type == BACKEND_OPENAI && policy == RESUME_POLICY_EXACT;
+    return policy != RESUME_POLICY_OFF && j->x->plan.n == 1 && j->x->plan.call_count == 0 &&
+           !is_costly;
+}
+
+/* Why this backend did not have to finish it; NULL: it should have. */
+static const char *excuse_of(const struct judgement *j, const struct backend *b)
+{
+    const struct server *sv = server_of(j, b);
+    bool was_asked = false;
+    if (cannot_take(&j->x->plan, b)) {
+        return "it cannot take it";
+    }
+    for (uint32_t i = 0; i < j->x->ask_count; i++) {
+        const struct ask *k = &j->x->asks[i];
+        if (k->backend == b->index && would_finish(j, k)) {
+            return NULL;
+        }
+        was_asked = was_asked || (k->backend == b->index && !k->is_refusing);
+    }
+    if (was_asked) {
+        return "it was asked, and failed";
+    }
+    if (j->x->known[b->index].state == STATE_DOWN || j->x->known[b->index].hold_ms > 0) {
+        return "it was known to be down or on hold";
+    }
+    if (j->x->plan.is_slow && sv->has_misbehaved) {
+        return "it may have been down when the error was said, which this client read late";
+    }
+    if (sv->connect_trouble_ms >= j->x->asked_ms) {
+        return "it could not be reached";
+    }
+    return j->is_committed && !may_resume_at(j, b) ? "it may not resume this" : NULL;
+}
+
+static bool was_clients_error(const struct judgement *j)
+{
+    const struct sim_exchange *x = j->x;
+    if (x->ask_count == 0) {
+        return false;
+    }
+    const struct ask *last = &x->asks[x->ask_count - 1];
+    /* As an event where a comment has gone out before it. */
+    bool is_as_told = j->rd.is_stream ? !j->is_committed : x->head.status == last->status;
+    return last->fault == SIM_client_error && is_as_told;
+}
+
+static bool has_killed_two(const struct judgement *j)
+{
+    uint32_t broken = 0;
+    for (uint32_t i = 0; i < j->x->ask_count; i++) {
+        const struct ask *k = &j->x->asks[i];
+        broken += k->is_killed || fault_place(k->fault) == AT_BYTE ? 1 : 0;
+    }
+    return broken >= 2;
+}
+
+static void check_nobody_left(struct judgement *j)
+{
+    for (size_t t = 0; t < j->model->tier_count; t++) {
+        for (size_t i = 0; i < j->model->tiers[t].member_count; i++) {
+            const struct backend *b = j->model->tiers[t].members[i].backend;
+            const char *excuse = excuse_of(j, b);
+            if (!excuse) {
+                record_fail(j->oracle->record, j->x,
+                            "error '%.*s' (%d), but %.*s could have finished it",
+                            STR_FMT(j->rd.error_code), j->x->head.status, STR_FMT(b->name));
+                return;
+            }
+            record_trace(j->oracle->record, "oracle: %.*s: %s", STR_FMT(b->name), excuse);
+        }
+    }
+}
+
+static void check_error(struct judgement *j)
+{
+    struct str code = j->rd.error_code;
+    const struct http_response *h = &j->x->head;
+    bool is_late = j->x->answered_ms >= j->due_ms;
+    if (was_clients_error(j) || is_late) {
+        return;
+    }
+    if (str_eq(code, STR("backends_died"))) {
+        if (!has_killed_two(j)) {
+            wrong(j, "backends_died, but no two have");
+        }
+        return;
+    }
+    if (str_eq(code, STR("all_backends_unavailable")) && !j->rd.is_stream) {
+        struct str retry = http_find(h->header, h->header_count, "x-should-retry");
+        struct str after = http_find(h->header, h->header_count, "retry-after");
+        if (!str_eq(retry, STR("false")) || after.len == 0) {
+            wrong(j, "a 503 that does not say when to come again");
+        }
+    }
+    check_nobody_left(j);
+}
+
+/* --- the verdict --- */
+
+static void check_time(struct judgement *j)
+{
+    bool is_own_fault = j->x->plan.is_slow || j->x->left_ms > 0;
+    if (!is_own_fault && j->x->answered_ms > j->due_ms + GRACE_MS) {
+        record_fail(j->oracle->record, j->x, "answered %" PRIu64 " ms after its time was over",
+                    j->x->answered_ms - j->due_ms);
+    }
+}
+
+static void check_request_id(struct judgement *j)
+{
+    const struct http_response *h = &j->x->head;
+    struct str id = http_find(h->header, h->header_count, "x-request-id");
+    struct str asked = j->x->plan.request_id;
+    if (id.len == 0 || (asked.len > 0 && !str_eq(id, asked))) {
+        wrong(j, "x-request-id is missing or another one");
+    }
+}
+
+static void judge_answer(struct judgement *j)
+{
+    const struct reading *rd = &j->rd;
+    const struct sim_exchange *x = j->x;
+    bool is_whole = x->is_complete && !rd->has_error && x->head.status == 200 &&
+                    rd->is_stream == x->plan.stream && rd->done == (rd->is_stream ? 1U : 0U);
+    bool is_error = x->is_complete && !rd->is_stream && rd->has_error && x->head.status >= 400;
+    bool is_break = !x->is_complete && rd->is_stream && rd->has_error && rd->done == 0;
+    check_request_id(j);
+    if (is_whole) {
+        check_whole(j);
+    } else if (is_error || is_break) {
+        j->oracle->errors += is_error ? 1 : 0;
+        j->oracle->broken += is_break ? 1 : 0;
+        check_error(j);
+    } else {
+        record_fail(j->oracle->record, x,
+                    "neither whole nor an honest error: status %d, %s%s%s, %u [DONE]",
+                    x->head.status, rd->is_stream ? "a stream" : "no stream",
+                    x->is_complete ? ", complete" : ", cut", rd->has_error ? ", an error" : "",
+                    rd->done);
+    }
+}
+
+static bool has_given(const struct reading *rd)
+{
+    bool has_text = rd->reasoning.len > 0 || rd->calls > 0;
+    for (uint32_t i = 0; i < rd->choices; i++) {
+        has_text = has_text || rd->choice[i].text.len > 0 || rd->choice[i].finishes > 0;
+    }
+    return rd->is_stream && has_text;
+}
+
+static uint64_t total_ms(const struct model *m)
+{
+    uint64_t longest = 0;
+    for (size_t t = 0; t < m->tier_count; t++) {
+        for (size_t i = 0; i < m->tiers[t].member_count; i++) {
+            uint64_t one = m->tiers[t].members[i].backend->deadlines.total_ms;
+            longest = one > longest ? one : longest;
+        }
+    }
+    return longest;
+}
+
+void oracle_judge(struct oracle *o, struct sim_exchange *x)
+{
+    struct judgement j = {.oracle = o, .x = x, .model = &o->settings->catalog.models[0]};
+    struct arena a;
+    j.due_ms = x->asked_ms + total_ms(j.model);
+    arena_init(&a);
+    if (x->has_head) {
+        reading_make(&j.rd, x, &a);
+        j.is_committed = has_given(&j.rd);
+        check_beginning(&j);
+    }
+    check_asks(&j);
+    check_blame(&j);
+    if (x->left_ms > 0) {
+        o->left++;
+    } else if (o->record->is_cut && !x->is_complete) {
+        o->cut++;
+    } else if (!x->has_head) {
+        wrong(&j, "no answer at all");
+    } else {
+        if (j.rd.flaw) {
+            wrong(&j, j.rd.flaw);
+        }
+        check_time(&j);
+        judge_answer(&j);
+    }
+    record_trace(o->record, "exchange %" PRIu64 " is over: %s", x->plan.number,
+                 o->record->failure ? o->record->failure : "fine");
+    arena_fini(&a);
+}
+
+void oracle_judge_quiet(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->record->count; i++) {
+        const struct sim_exchange *x = &o->record->exchanges[i];
+        uint64_t since_ms = x->left_ms > 0 ? x->left_ms : x->answered_ms;
+        for (uint32_t at = 0; x->is_over && at < x->ask_count; at++) {
+            const struct ask *k = &x->asks[at];
+            uint64_t over_ms = k->over_ms > 0 ? k->over_ms : sim_now_ms();
+            bool is_moot = x->left_ms > 0 && !ask_may_have_finished(k);
+            uint64_t limit_ms = since_ms + (is_moot ? 1 : LINGER_MS);
+            if (over_ms > limit_ms && !x->plan.is_slow) {
+                record_fail(o->record, x, "an attempt outlives its exchange by %" PRIu64 " ms",
+                            over_ms - since_ms);
+            }
+        }
+    }
+}
