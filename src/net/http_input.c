@@ -510,7 +510,8 @@ void http_input_due(struct http_conn *c)
     case IN_STORE:
         return;
     case IN_DRAIN:
-        http_conn_close(c, true);
+        /* Without a reset: what the client has not read yet of its answer still reaches it. */
+        http_conn_close(c, false);
         return;
     }
 }

@@ -66,7 +66,10 @@ static void check_count(struct judgement *j, const struct backend *b)
     }
     /* Once more from the beginning, when it has refused to continue. */
     uint32_t most = 1 + b->retry.same_backend + (continued > 0 ? 1 : 0);
-    if (fresh > most || continued > 1) {
+    /* A stream goes on elsewhere at once; a collected answer is tried again like any other. */
+    uint32_t most_continued = j->x->plan.stream ? 1 : 1 + b->retry.same_backend;
+    bool is_too_often = !j->x->plan.stream && fresh + continued > most;
+    if (fresh > most || continued > most_continued || is_too_often) {
         record_fail(j->oracle->record, j->x, "%.*s is asked %u times, and %u times to continue",
                     STR_FMT(b->name), fresh, continued);
     }
@@ -227,7 +230,7 @@ static void check_marks(struct judgement *j, const struct ask *last)
 static bool is_used_up(const struct judgement *j)
 {
     const struct plan *p = &j->x->plan;
-    return p->stream && p->has_limit && p->limit <= p->content[0].count &&
+    return p->has_limit && p->limit <= p->content[0].count &&
            j->rd.choice[0].text.len == p->content[0].end[p->limit - 1];
 }
 
@@ -240,13 +243,19 @@ static void check_used_up(struct judgement *j)
     check_choice(j, 0, j->rd.choice[0].text, "length");
 }
 
+/* As far as the answer says who gave it. */
+static bool is_by(const struct judgement *j, const struct ask *k)
+{
+    return str_eq(j->rd.backend, j->oracle->servers->at[k->backend].conf->name);
+}
+
 static void check_whole(struct judgement *j)
 {
     const struct plan *p = &j->x->plan;
     const struct ask *last = finisher(j->x);
     j->oracle->whole++;
     j->oracle->resumed += j->rd.is_resumed ? 1 : 0;
-    if (!last || (last->hope == HOPE_SOME && j->rd.backend.len == 0 && is_used_up(j))) {
+    if (!last || (last->hope == HOPE_SOME && !is_by(j, last) && is_used_up(j))) {
         check_used_up(j);
         return;
     }
@@ -284,7 +293,7 @@ static bool cannot_take(const struct plan *p, const struct backend *b)
 /* After the first words only some may go on. */
 static bool may_resume_at(const struct judgement *j, const struct backend *b)
 {
-    enum resume_policy policy = j->oracle->settings->resume;
+    enum resume_policy policy = j->oracle->settings->streams.resume;
     bool is_costly = b->type == BACKEND_OPENAI && policy == RESUME_POLICY_EXACT;
     return policy != RESUME_POLICY_OFF && j->x->plan.n == 1 && j->x->plan.call_count == 0 &&
            !is_costly;

@@ -67,7 +67,7 @@ static void put_durations(struct buf *out, struct rand *r)
     put_format(out, ", total: %us}\n", draw_between(r, 8, 60));
     put_format(out, "retry: {same_backend: %u", rand_below(r, 3));
     put_format(out, ", backoff: %ums", draw_between(r, 1, 500));
-    put_format(out, ", retry_after_up_to: %us}\n", rand_below(r, 4));
+    put_format(out, ", retry_after_up_to: %us, budget: off}\n", rand_below(r, 4));
     put_format(out, "health: {degraded_after: 500ms, interval: %us", draw_between(r, 1, 10));
     put_format(out, ", timeout: %us", draw_between(r, 1, 5));
     put_format(out, ", down_after: %u", draw_between(r, 1, 3));
@@ -80,7 +80,8 @@ static void put_policies(struct buf *out, struct rand *r)
     static const char *const upstreams[] = {"auto", "auto", "always", "never"};
     static const char *const comments[] = {"10s", "10s", "10s", "500ms", "0"};
     static const char *const marks[] = {"body", "body", "headers", "off"};
-    put_format(out, "streams: {resume: %s", resumes[rand_below(r, 6)]);
+    /* Calibration would ask backends beside what the oracle expects. */
+    put_format(out, "streams: {calibrate: 0, resume: %s", resumes[rand_below(r, 6)]);
     put_format(out, ", upstream: %s", upstreams[rand_below(r, 4)]);
     put_format(out, ", keep_alive: %s}\n", comments[rand_below(r, 5)]);
     put_format(out, "annotate: %s\n", marks[rand_below(r, 4)]);

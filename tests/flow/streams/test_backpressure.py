@@ -77,6 +77,24 @@ def test_an_unread_stream_is_held_back_in_bounded_memory_and_comes_whole_in_the_
     assert gw.state("a") == "HEALTHY" and gw.backend("a")["in_flight"] == 0
 
 
+def test_the_end_of_a_broken_answer_waits_for_a_client_that_reads_late(llm, gateway):
+    """The gateway's own connection is long closed then: the kernel still has what it was given."""
+    def breaks(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        for _ in range(5):
+            w.event(delta(PIECE))
+        w.close()
+
+    gw = gateway(llm("a", chat=breaks))
+    with reads_nothing(gw.port) as client:
+        wait_until(lambda: gw.logged("exchange failed"), what="the answer is over")
+        time.sleep(2.5)  # longer than closing lingers
+        response = client.response()
+    assert not response.is_whole
+    assert json.loads(payloads(response.body)[-1])["error"]["code"] == "stream_interrupted"
+    assert response.body.count(PIECE.encode()) == 5
+
+
 def test_several_unread_streams_stay_bounded_too(llm, gateway):
     floods = [Flood() for _ in range(6)]
     a = llm("a", chat=[*floods, answers("quick")])
