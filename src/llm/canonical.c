@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "llm/json_out.h"
 #include "wire/json.h"
 
 static bool is_canonical(struct str raw)
@@ -44,4 +45,32 @@ struct str canonical_text(struct str raw, struct arena *a)
     }
     struct str quoted = json_quote(a, canonical_unescape(raw, a));
     return str_of(quoted.ptr + 1, quoted.len - 2);
+}
+
+/* `at` is behind the opening quote; of the closing one. */
+static size_t end_of_string(struct str json, size_t at)
+{
+    while (json.ptr[at] != '"') {
+        at += json.ptr[at] == '\\' ? 2 : 1;
+    }
+    return at;
+}
+
+struct str canonical_json(struct str json, struct arena *a)
+{
+    struct json_out o;
+    json_out_init(&o, a, json.len);
+    for (size_t i = 0; i < json.len; i++) {
+        char c = json.ptr[i];
+        if (c == '"') {
+            size_t end = end_of_string(json, i + 1);
+            json_out_raw(&o, STR("\""));
+            json_out_raw(&o, canonical_text(str_of(json.ptr + i + 1, end - i - 1), a));
+            json_out_raw(&o, STR("\""));
+            i = end;
+        } else if (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
+            json_out_raw(&o, str_of(json.ptr + i, 1));
+        }
+    }
+    return json_out_str(&o);
 }

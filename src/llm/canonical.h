@@ -15,3 +15,8 @@ struct str canonical_text(struct str raw, struct arena *a);
 
 /* The text that it stands for; `raw` itself when it has no escapes, else a copy. */
 struct str canonical_unescape(struct str raw, struct arena *a);
+
+/* A checked JSON text without space between its tokens, every string in canonical form: what
+ * two servers mean by the same arguments of a call. Numbers and the order of members stay. A
+ * copy in the arena. */
+struct str canonical_json(struct str json, struct arena *a);

@@ -75,11 +75,20 @@ static struct str text_of(const struct fields *f, struct str name, struct arena 
     return canonical_text(text, a);
 }
 
+/* Servers space and escape the same arguments differently; what is no JSON counts as it is. */
+static struct str arguments_of(const struct fields *f, struct arena *a)
+{
+    size_t at;
+    struct str text = text_of(f, STR("arguments"), a);
+    struct str json = canonical_unescape(text, a);
+    return json_check(json, &at) == ERR_OK ? canonical_json(json, a) : text;
+}
+
 /* "name\targuments\n": neither can have control characters in its canonical form. */
 static struct str record_of(const struct tool_call *call, struct arena *a)
 {
     struct str parts[] = {text_of(&call->function, STR("name"), a), STR("\t"),
-                          text_of(&call->function, STR("arguments"), a), STR("\n")};
+                          arguments_of(&call->function, a), STR("\n")};
     return arena_join(a, parts, sizeof(parts) / sizeof(parts[0]));
 }
 

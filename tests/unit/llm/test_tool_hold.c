@@ -86,7 +86,7 @@ static void passes_a_call_on_when_it_is_complete(void **state)
         assert_int_equal(ev.is_held, i >= FIRST_CALL && !gives_call && i < TWO_CALLS - 1);
         assert_false(str_has(ev.chunk, STR("tool_calls\":[")));
         if (i == SECOND_CALL) {
-            assert_true(str_eq(ev.calls, STR("weather\t{\\\"city\\\":\\\"Graz!\\\"}\n")));
+            assert_true(str_eq(ev.calls, STR("weather\t{\"city\":\"Graz!\"}\n")));
         }
     }
     assert_true(str_has(
@@ -217,6 +217,38 @@ static void a_call_that_differs_is_never_joined(void **state)
     }
 }
 
+static void arguments_are_the_same_however_they_are_spelled(void **state)
+{
+    static const struct {
+        const char *arguments; /* of the later server */
+        bool is_same;
+    } rows[] = {
+        {"{\\\"city\\\":\\\"Graz!\\\"}", true},
+        {"{ \\\"city\\\" :\\n\\t\\\"Gr\\\\u0061z!\\\" }", true},
+        {"{\\\"city\\\":\\\"Graz!\\\",\\\"x\\\":1}", false},
+        {"{\\\"city\\\":\\\"Graz! \\\"}", false},
+        {"{\\\"city\\\":\\\"Graz!\\\"", false}, /* no JSON: as it is */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        restart_client();
+        new_attempt(false);
+        assert_int_equal(pass(CALL("0", "a", "weather", "{\\\"city\\\":\\\"Graz!\\\"}")),
+                         ERR_OK);
+        assert_int_equal(pass(CALL("1", "b", "g", "{")), ERR_OK);
+        new_attempt(true);
+        struct str again = arena_printf(
+            &arena,
+            "{'choices':[{'index':0,'delta':{'tool_calls':[{'index':0,'id':'z','function':{"
+            "'name':'weather','arguments':'%s'}},{'index':1,'id':'y','function':{'name':'g',"
+            "'arguments':'{}'}}]},'finish_reason':'tool_calls'}]}",
+            rows[i].arguments);
+        if ((pass(again.ptr) == ERR_OK) != rows[i].is_same) {
+            fail_msg("%s", rows[i].arguments);
+        }
+    }
+}
+
 static void calls_that_come_at_once_are_skipped_as_far_as_they_are_known(void **state)
 {
     (void)state;
@@ -298,6 +330,8 @@ int main(void)
                                         begin_holding, end_holding),
         cmocka_unit_test_setup_teardown(a_call_that_differs_is_never_joined, begin_holding,
                                         end_holding),
+        cmocka_unit_test_setup_teardown(arguments_are_the_same_however_they_are_spelled,
+                                        begin_holding, end_holding),
         cmocka_unit_test_setup_teardown(
             calls_that_come_at_once_are_skipped_as_far_as_they_are_known, begin_holding,
             end_holding),
