@@ -430,7 +430,8 @@ void servers_start(struct servers *all, struct record *rec, const struct setting
                    struct rand rand, uint64_t seed)
 {
     const struct model *model = &s->catalog.models[0];
-    *all = (struct servers){.record = rec, .rand = rand, .seed = seed, .resume = s->streams.resume};
+    *all = (struct servers){
+        .record = rec, .rand = rand, .seed = seed, .resume = s->streams.resume};
     arena_init(&all->arena);
     all->connect_percent = draw_percent(&all->rand, 40) ? 10 : 1;
     for (size_t t = 0; t < model->tier_count; t++) {

@@ -26,12 +26,12 @@ void speech_fini(struct speech *s)
 }
 
 /* As servers do: so many tokens as may be made, and "length" when the end was not among them.
- */
+ * Calls come behind the whole text: what is to make any is not cut before. */
 void speech_decide(struct ask *k)
 {
     uint32_t count = k->plan->content[0].count;
     uint64_t left = count - k->from;
-    bool is_cut = k->has_limit && left > 0 && k->limit <= left;
+    bool is_cut = k->has_limit && left > 0 && k->limit <= left && k->plan->call_count == 0;
     k->to = is_cut ? k->from + (uint32_t)k->limit : count;
     k->finish = is_cut ? "length" : k->plan->call_count > 0 ? "tool_calls" : "stop";
 }
