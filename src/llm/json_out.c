@@ -1,6 +1,10 @@
 #include "llm/json_out.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/check.h"
 
 enum { CAP_MIN = 64 };
 
@@ -78,4 +82,17 @@ void json_out_element(struct json_out *o, struct str value)
 struct str json_out_str(const struct json_out *o)
 {
     return str_of(o->data, o->len);
+}
+
+struct str json_out_number(struct arena *a, double number)
+{
+    struct str text = STR_NONE;
+    CHECK(isfinite(number));
+    for (int digits = 15; digits <= 17; digits++) {
+        text = arena_printf(a, "%.*g", digits, number);
+        if (!(strtod(text.ptr, NULL) < number) && !(strtod(text.ptr, NULL) > number)) {
+            break;
+        }
+    }
+    return text;
 }

@@ -40,5 +40,8 @@ void json_out_key(struct json_out *o, const char *key);
 void json_out_member(struct json_out *o, const char *key, struct str value);
 void json_out_element(struct json_out *o, struct str value);
 
+/* A finite number as JSON text: with as few digits as bring the same number back. */
+struct str json_out_number(struct arena *a, double number);
+
 /* What was written so far; until the next write, then as long as the arena. */
 struct str json_out_str(const struct json_out *o);

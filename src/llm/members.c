@@ -16,3 +16,22 @@ bool member_is_one_of(struct str key, const struct str *names, size_t count)
     }
     return false;
 }
+
+enum err member_arguments(struct str value, struct arena *a, struct str *out)
+{
+    struct str text = STR("{}");
+    size_t at = 0;
+    if (json_type_of(value) == JSON_OBJECT) {
+        *out = value;
+        return ERR_OK;
+    }
+    if (member_is_given(value) && json_text(value, a, &text) != ERR_OK) {
+        return ERR_TYPE;
+    }
+    text = text.len > 0 ? text : STR("{}");
+    if (json_check(text, &at) != ERR_OK || json_type_of(json_value(text)) != JSON_OBJECT) {
+        return ERR_SYNTAX;
+    }
+    *out = json_value(text);
+    return ERR_OK;
+}

@@ -1,10 +1,11 @@
 #include "llm/ollama_messages.h"
 
-#include <ctype.h>
 #include <search.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "llm/data_url.h"
+#include "llm/members.h"
 #include "llm/ollama_refuse.h"
 #include "wire/json.h"
 
@@ -218,36 +219,15 @@ static enum err put_refusal_part(struct walk *w, struct str part)
     return check_members(w, "content", part, known);
 }
 
-static bool is_base64(struct str s)
-{
-    size_t padding = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        padding += c == '=';
-        bool is_digit = (c < 0x80 && isalnum(c)) || c == '+' || c == '/';
-        if (!is_digit && c != '=') {
-            return false;
-        }
-        if (is_digit && padding > 0) {
-            return false;
-        }
-    }
-    return s.len > 0 && padding <= 2;
-}
-
 /* What follows "data:…;base64," in an image's URL; empty when it is another URL. */
 static struct str image_payload(struct walk *w, struct str part)
 {
     struct str url;
-    if (json_text(json_path(part, "image_url", "url", NULL), w->arena, &url) != ERR_OK ||
-        !str_starts_nocase(url, STR("data:"))) {
-        return STR_NONE;
-    }
-    struct str head = str_cut(&url, ',');
-    struct str tail = STR(";base64");
-    bool is_encoded =
-        head.len > tail.len && str_eq_nocase(str_from_at(head, head.len - tail.len), tail);
-    return is_encoded ? url : STR_NONE;
+    struct data_url data;
+    bool is_data =
+        json_text(json_path(part, "image_url", "url", NULL), w->arena, &url) == ERR_OK &&
+        data_url_read(url, &data);
+    return is_data ? data.payload : STR_NONE;
 }
 
 /* Only judged here; the images are written after the text. */
@@ -258,7 +238,7 @@ static enum err check_image_part(struct walk *w, struct str part)
     if (!is_type(json_get(image, "url"), JSON_STRING)) {
         return mistyped(w, path_in(w, "content", "image_url"), "an object with a url");
     }
-    if (!is_base64(image_payload(w, part))) {
+    if (image_payload(w, part).len == 0) {
         return refuse(w, path_in(w, "content", "image_url"),
                       "images must be data: URLs in base64, for nothing is fetched");
     }
@@ -405,24 +385,16 @@ static struct str find_call_name(const struct walk *w, struct str id)
     return node ? (*node)->name : STR_NONE;
 }
 
-/* The arguments as an object: OpenAI carries them as text, and many clients send "" for none.
- */
 static enum err read_arguments(struct walk *w, struct str function, struct str *out)
 {
-    struct str value = get(function, "arguments");
-    struct str text = STR("{}");
-    size_t at = 0;
-    if (is_type(value, JSON_OBJECT)) {
-        text = value;
-    } else if (value.len > 0 && json_text(value, w->arena, &text) != ERR_OK) {
+    enum err e = member_arguments(json_get(function, "arguments"), w->arena, out);
+    if (e == ERR_TYPE) {
         return mistyped(w, path_in(w, "tool_calls", "function.arguments"), "a string");
     }
-    text = text.len > 0 ? text : STR("{}");
-    if (json_check(text, &at) != ERR_OK || !is_type(json_value(text), JSON_OBJECT)) {
+    if (e != ERR_OK) {
         return refuse(w, path_in(w, "tool_calls", "function.arguments"),
                       "arguments must be a JSON object, written as text");
     }
-    *out = json_value(text);
     return ERR_OK;
 }
 

@@ -1,8 +1,6 @@
 #include "llm/ollama_request.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "llm/json_out.h"
 #include "llm/ollama_messages.h"
@@ -392,23 +390,12 @@ static enum err take_field(struct ollama_request *rq, const struct json_iter *it
 
 /* --- the body --- */
 
-/* With as few digits as bring the same number back. */
-static struct str number_text(struct arena *a, double number)
-{
-    char text[40];
-    int digits = 15;
-    do {
-        (void)snprintf(text, sizeof(text), "%.*g", digits, number);
-        digits++;
-    } while (digits <= 17 && strtod(text, NULL) != number);
-    return arena_dup(a, str_from(text));
-}
-
 static void add_edits(struct ollama_request *rq)
 {
     const struct chat_edit *ed = rq->ed;
     if (ed->set_temperature) {
-        json_out_member(&rq->options, "temperature", number_text(rq->arena, ed->temperature));
+        json_out_member(&rq->options, "temperature",
+                        json_out_number(rq->arena, ed->temperature));
     }
     if (ed->set_max_tokens || rq->q->has_max_tokens) {
         uint64_t most = ed->set_max_tokens ? ed->max_tokens : rq->q->max_tokens;

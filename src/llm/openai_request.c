@@ -1,27 +1,11 @@
 #include "llm/openai_request.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 
 #include "base/check.h"
 #include "llm/json_out.h"
 #include "llm/members.h"
 #include "wire/json.h"
-
-/* The shortest decimal form that reads back as the same number. */
-static struct str write_double(struct arena *a, double number)
-{
-    struct str text = STR_NONE;
-    CHECK(isfinite(number));
-    for (int digits = 15; digits <= 17; digits++) {
-        text = arena_printf(a, "%.*g", digits, number);
-        if (!(strtod(text.ptr, NULL) < number) && !(strtod(text.ptr, NULL) > number)) {
-            break;
-        }
-    }
-    return text;
-}
 
 static void splice(struct json_edit *je, const char *key, struct str old, struct str new)
 {
@@ -140,7 +124,7 @@ enum err openai_build_continuing(const struct chat_request *q, const struct chat
     splice(&je, "model", q->raw.model, json_quote(a, ed->model));
     splice_spent(&je, q, ed);
     if (ed->set_temperature) {
-        splice(&je, "temperature", q->raw.temperature, write_double(a, ed->temperature));
+        splice(&je, "temperature", q->raw.temperature, json_out_number(a, ed->temperature));
     }
     splice_stream(&je, q, ed);
     if (ed->partial.len > 0) {
