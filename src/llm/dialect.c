@@ -1,13 +1,14 @@
 #include "llm/dialect.h"
 
 #include "base/check.h"
+#include "llm/anthropic.h"
 #include "llm/ollama.h"
 #include "llm/openai.h"
 
 const struct dialect *dialect_find(struct str name)
 {
-    static const struct dialect *const all[] = {&dialect_vllm, &dialect_llamacpp,
-                                                &dialect_openai, &dialect_ollama};
+    static const struct dialect *const all[] = {
+        &dialect_vllm, &dialect_llamacpp, &dialect_openai, &dialect_ollama, &dialect_anthropic};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (str_eq(name, str_from(all[i]->name))) {
             return all[i];

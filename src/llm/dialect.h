@@ -101,6 +101,20 @@ struct reply {
     uint64_t prompt_tokens; /* from usage, 0 when not told */
     uint64_t completion_tokens;
     bool has_usage;
+    /* Anthropic's, which tells some things at the beginning only */
+    struct str model; /* as JSON text */
+    uint64_t input_tokens;
+    uint64_t cache_written_tokens;
+    uint64_t cache_read_tokens;
+    bool is_in_call;       /* the open block is a tool call */
+    struct str call_input; /* its arguments, should no piece of them come */
+};
+
+/* A header that each request of a dialect has; a configured one of that name takes its place.
+ */
+struct dialect_header {
+    struct str name; /* empty: none */
+    struct str value;
 };
 
 struct dialect {
@@ -108,10 +122,13 @@ struct dialect {
     const char *chat_path;   /* behind the backend's path prefix */
     const char *probe_path;  /* GET, cheap, costs nothing */
     const char *models_path; /* GET, costs nothing: llm/model_list reads it; NULL: not asked */
-    bool lists_loaded;       /* it lists only the models that are in memory */
+    const char *key_header;  /* for the API key; NULL: as Authorization: Bearer */
+    struct dialect_header fixed_header;
+    bool lists_loaded; /* it lists only the models that are in memory */
     enum reply_framing framing;
     bool always_streams; /* also for clients that did not ask: plain replies are not read */
     bool can_continue;   /* knows how to ask for chat_edit.partial to be continued */
+    bool trims_partial;  /* without the white space at its end, which comes again (SEAM_TAIL) */
 
     /* The request body as pieces (slices of the client's body where possible); *out is begun
      * anew. ERR_UNSUPPORTED with *bad filled when the request cannot be expressed (param names
@@ -128,7 +145,7 @@ struct dialect {
     bool (*read_error)(struct str body, struct arena *a, struct upstream_error *out);
 };
 
-/* By name: "vllm", "llamacpp", "openai", "ollama"; NULL for others. */
+/* By name: "vllm", "llamacpp", "openai", "ollama", "anthropic"; NULL for others. */
 const struct dialect *dialect_find(struct str name);
 
 /* `id` is used by dialects that must make one (copied into the arena); so is `created`, which

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "llm/blank.h"
 #include "llm/canonical.h"
 #include "llm/json_out.h"
 #include "llm/members.h"
@@ -18,6 +19,21 @@ struct fresh {
     bool is_cut; /* not all of the event is */
 };
 
+/* How much of the text comes again. */
+static struct seam_known known_text(enum seam_mode mode, struct str text)
+{
+    switch (mode) {
+    case SEAM_CONTINUE:
+        return (struct seam_known){.len = 0};
+    case SEAM_TAIL:
+        return (struct seam_known){.at = blank_trim(text), .len = text.len};
+    case SEAM_ECHO:
+    case SEAM_RESTART:
+        return (struct seam_known){.len = text.len};
+    }
+    BUG("no such mode");
+}
+
 void seam_init(struct seam *s, const struct transcript *t, enum seam_mode mode,
                const struct chat_request *q, struct arena *a)
 {
@@ -29,7 +45,7 @@ void seam_init(struct seam *s, const struct transcript *t, enum seam_mode mode,
                        .spent = restarts ? 0 : transcript_spent(t),
                        .role_sent = t->role_sent,
                        .has_text = text.len > 0,
-                       .text = {.len = mode == SEAM_CONTINUE ? 0 : text.len},
+                       .text = known_text(mode, text),
                        .reasoning = {.len = restarts ? transcript_reasoning(t).len : 0},
                        .calls = {.len = restarts ? transcript_calls(t).len : 0}};
     /* From the beginning the backend sees all of the text by itself. */
@@ -40,6 +56,13 @@ bool seam_is_caught_up(const struct seam *s)
 {
     return s->text.at == s->text.len && s->reasoning.at == s->reasoning.len &&
            s->calls.at == s->calls.len;
+}
+
+/* What comes is not new as long as something must be repeated. White space that the partial
+ * ends in need not be where no text follows it. */
+static bool is_behind(const struct seam *s)
+{
+    return s->mode != SEAM_TAIL && !seam_is_caught_up(s);
 }
 
 /* --- What is new --- */
@@ -95,7 +118,7 @@ static enum err take(struct seam *s, struct arena *a, const struct reply_event *
         e = take_content(s, canonical_text(ev->content, a), fresh);
     }
     bool must_be_new = ev->has_finish || ev->has_tool_call || ev->has_unkept;
-    return e == ERR_OK && must_be_new && !seam_is_caught_up(s) ? ERR_RANGE : e;
+    return e == ERR_OK && must_be_new && is_behind(s) ? ERR_RANGE : e;
 }
 
 /* --- One value by another --- */
@@ -318,7 +341,7 @@ static enum err take_call(struct seam *s, struct str record, bool *is_new)
     }
     *is_new = rest.len > 0;
     bool is_partly_known = *is_new && rest.len < record.len;
-    return is_partly_known || (*is_new && !seam_is_caught_up(s)) ? ERR_RANGE : ERR_OK;
+    return is_partly_known || (*is_new && is_behind(s)) ? ERR_RANGE : ERR_OK;
 }
 
 /* The calls of the event that are new, as the elements of a list: the same names, or none. */

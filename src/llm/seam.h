@@ -26,6 +26,8 @@
 
 enum seam_mode {
     SEAM_CONTINUE, /* only new text follows */
+    SEAM_TAIL,     /* the same behind the white space that the partial ends in, which was not
+                      sent along */
     SEAM_ECHO,     /* the partial is repeated first, then new text follows */
     SEAM_RESTART   /* the whole answer comes again */
 };
