@@ -78,10 +78,10 @@ static enum err build_request(struct attempt *a, const struct attempt_conf *conf
         &a->arena, &a->body, bad);
 }
 
-static enum seam_mode seam_mode_of(enum resume_way way)
+static enum seam_mode seam_mode_of(enum resume_way way, const struct dialect *d)
 {
     if (way == RESUME_CONTINUE) {
-        return SEAM_CONTINUE;
+        return d->trims_partial ? SEAM_TAIL : SEAM_CONTINUE;
     }
     return way == RESUME_ECHO ? SEAM_ECHO : SEAM_RESTART;
 }
@@ -109,8 +109,8 @@ enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
         return e;
     }
     if (conf->transcript) {
-        seam_init(&a->seam, conf->transcript, seam_mode_of(conf->way), conf->request,
-                  &a->arena);
+        seam_init(&a->seam, conf->transcript, seam_mode_of(conf->way, a->dialect),
+                  conf->request, &a->arena);
         a->has_seam = true;
     }
     begin_call(a, conf);
@@ -247,7 +247,7 @@ static enum reply_shape shape_of_answer(const struct attempt *a)
         return SHAPE_EVENTS;
     }
     if (is_media_type(type, "application/json")) {
-        return SHAPE_WHOLE;
+        return a->dialect->always_streams ? SHAPE_UNKNOWN : SHAPE_WHOLE;
     }
     if (type.len == 0) {
         return a->streams ? SHAPE_EVENTS : SHAPE_WHOLE;
@@ -308,10 +308,12 @@ static enum attempt_yield read_error(struct attempt *a)
     return YIELD_FAILED;
 }
 
-/* An error object where an answer should be: whose fault is in its code, where it has one. */
+/* An error object where an answer should be: whose fault is in its code, where it has one. A
+ * server that says that it is overloaded is well. */
 static enum attempt_yield fail_by_error(struct attempt *a, enum failure f)
 {
-    if (a->error.status >= 400 && a->error.status < 500 && a->first_content_ms == 0) {
+    bool tells = (a->error.status >= 400 && a->error.status < 500) || a->error.status == 529;
+    if (tells && a->first_content_ms == 0) {
         a->status = a->error.status;
         return fail(a, upstream_error_is_context(&a->error) ? FAILURE_context_exceeded
                                                             : failure_of_status(a->status));

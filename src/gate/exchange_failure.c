@@ -239,7 +239,8 @@ enum resume_way exchange_resume_way(struct exchange *x, const struct tier_member
 const struct step *exchange_interrupt(struct exchange *x, enum failure f)
 {
     bool goes_on = may_go_on(x);
-    bool restarts = goes_on && wants_restart(x, f);
+    bool restarts =
+        goes_on && wants_restart(x, f) && resume_way_may_restart(x->attempt->backend->type);
     note_broken(x, f);
     note_failure(x, f,
                  restarts  ? "same backend, from the beginning"

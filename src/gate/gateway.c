@@ -13,11 +13,35 @@ const struct dialect *gateway_dialect(const struct backend *b)
     return dialect_find(str_from(backend_type_name(b->type)));
 }
 
+static bool is_configured(const struct backend *b, struct str name)
+{
+    for (size_t i = 0; i < b->header_count; i++) {
+        if (str_eq_nocase(b->headers[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err put_key(const struct backend *b, const struct dialect *d, struct buf *head)
+{
+    struct str name = str_from(d->key_header);
+    if (b->api_key.len == 0) {
+        return ERR_OK;
+    }
+    if (name.len == 0) {
+        return buf_printf(head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
+    }
+    return is_configured(b, name) ? ERR_OK : http_put_header(head, name.ptr, b->api_key);
+}
+
 static enum err put_credentials(const struct backend *b, struct buf *head)
 {
-    enum err e = ERR_OK;
-    if (b->api_key.len > 0) {
-        e = buf_printf(head, "Authorization: Bearer %.*s\r\n", STR_FMT(b->api_key));
+    const struct dialect *d = gateway_dialect(b);
+    const struct dialect_header *fixed = &d->fixed_header;
+    enum err e = put_key(b, d, head);
+    if (e == ERR_OK && fixed->name.len > 0 && !is_configured(b, fixed->name)) {
+        e = http_put_header(head, fixed->name.ptr, fixed->value);
     }
     for (size_t i = 0; i < b->header_count; i++) {
         e = e ? e

@@ -100,7 +100,7 @@ static void report_failure(struct probe *probe, enum failure f)
 /* A cloud that does not list its models is reachable all the same. */
 static uint16_t judged_status(const struct probe *probe, int status)
 {
-    bool is_listing = probe->backend->type == BACKEND_OPENAI;
+    bool is_listing = backend_type_is_paid(probe->backend->type);
     return is_listing && (status == 404 || status == 405) ? 200 : (uint16_t)status;
 }
 

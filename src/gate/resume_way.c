@@ -10,16 +10,9 @@ static enum resume_way assume(enum resume_policy policy, enum backend_type type)
     return is_unsure ? RESUME_RESTART : RESUME_CONTINUE;
 }
 
-enum resume_way resume_way_by(enum resume_policy policy, enum backend_type type,
-                              enum ability measured, enum resume_way best)
+static enum resume_way by_measure(enum resume_policy policy, enum backend_type type,
+                                  enum ability measured)
 {
-    bool is_exact = policy == RESUME_POLICY_EXACT;
-    if (is_exact && backend_type_is_paid(type)) {
-        return RESUME_NEVER; /* it would be paid for an answer in other words */
-    }
-    if (best != RESUME_CONTINUE) {
-        return best;
-    }
     switch (measured) {
     case ABILITY_UNKNOWN:
         return assume(policy, type);
@@ -28,9 +21,24 @@ enum resume_way resume_way_by(enum resume_policy policy, enum backend_type type,
     case ABILITY_ECHO:
         return RESUME_ECHO;
     case ABILITY_DIFFERS:
-        return is_exact ? RESUME_RESTART : RESUME_CONTINUE;
+        return policy == RESUME_POLICY_EXACT ? RESUME_RESTART : RESUME_CONTINUE;
     case ABILITY_NO:
         return RESUME_RESTART;
     }
     BUG("no such ability");
+}
+
+enum resume_way resume_way_by(enum resume_policy policy, enum backend_type type,
+                              enum ability measured, enum resume_way best)
+{
+    if (policy == RESUME_POLICY_EXACT && backend_type_is_paid(type)) {
+        return RESUME_NEVER; /* it would be paid for an answer in other words */
+    }
+    enum resume_way way = best == RESUME_CONTINUE ? by_measure(policy, type, measured) : best;
+    return way == RESUME_RESTART && !resume_way_may_restart(type) ? RESUME_NEVER : way;
+}
+
+bool resume_way_may_restart(enum backend_type type)
+{
+    return type != BACKEND_ANTHROPIC;
 }

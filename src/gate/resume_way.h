@@ -11,3 +11,8 @@
  */
 enum resume_way resume_way_by(enum resume_policy policy, enum backend_type type,
                               enum ability measured, enum resume_way best);
+
+/* Whether it may be asked for the whole answer again, to skip what the client has of it. Not
+ * where that is paid for and will not come in the same words: Anthropic has no `seed`, and what
+ * broke was hardly its own model's. */
+bool resume_way_may_restart(enum backend_type type);

@@ -11,12 +11,9 @@ static void read_type(struct conf *c, const struct conf_node *n, void *into)
     if (!conf_text(c, n, &text) || type_find(text, &b->type)) {
         return;
     }
-    if (str_eq(text, STR("anthropic"))) {
-        conf_error(c, n->start, "type 'anthropic' is not built yet");
-    } else {
-        conf_error(c, n->start, "'type' must be vllm, ollama, llamacpp or openai, not %s",
-                   conf_quote(c, n).ptr);
-    }
+    conf_error(c, n->start,
+               "'type' must be vllm, ollama, llamacpp, openai or anthropic, not %s",
+               conf_quote(c, n).ptr);
 }
 
 static void take_url(struct conf *c, struct backend *b, const struct url *u)
@@ -219,7 +216,7 @@ static const struct conf_row BACKEND_ROWS[] = {
      .type = CONF_READ,
      .flags = CONF_REQUIRED,
      .read = read_type,
-     .help = "vllm, ollama, llamacpp or openai"},
+     .help = "vllm, ollama, llamacpp, openai or anthropic"},
     {.name = "url",
      .type = CONF_READ,
      .flags = CONF_REQUIRED,
@@ -231,7 +228,7 @@ static const struct conf_row BACKEND_ROWS[] = {
      CONF_FIELD(struct backend, api_key),
      .min = 1,
      .max = API_KEY_BYTES,
-     .help = "sent as Authorization: Bearer"},
+     .help = "sent as Authorization: Bearer; anthropic: as x-api-key"},
     {.name = "headers",
      .type = CONF_READ,
      .flags = CONF_SECRET,

@@ -378,8 +378,8 @@ void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degra
 
 bool type_find(struct str name, enum backend_type *out)
 {
-    static const enum backend_type TYPES[BACKEND_TYPES] = {BACKEND_VLLM, BACKEND_OLLAMA,
-                                                           BACKEND_LLAMACPP, BACKEND_OPENAI};
+    static const enum backend_type TYPES[BACKEND_TYPES] = {
+        BACKEND_VLLM, BACKEND_OLLAMA, BACKEND_LLAMACPP, BACKEND_OPENAI, BACKEND_ANTHROPIC};
     for (size_t i = 0; i < BACKEND_TYPES; i++) {
         if (str_eq(name, str_from(backend_type_name(TYPES[i])))) {
             *out = TYPES[i];
@@ -404,8 +404,8 @@ void policy_read_degrades(struct conf *c, const struct conf_node *n,
             policy_read_degrade(c, item->value, &by_type[type]);
         } else {
             conf_error(c, item->mark,
-                       "'degrade' has an entry per backend type (vllm, ollama, llamacpp or "
-                       "openai), not '%.*s'",
+                       "'degrade' has an entry per backend type (vllm, ollama, llamacpp, "
+                       "openai or anthropic), not '%.*s'",
                        STR_FMT(item->key));
         }
     }

@@ -157,9 +157,10 @@ static void publish(struct slot *s)
                           memory_order_release);
 }
 
+/* Anthropic's depends on the model, which nobody asks. */
 static enum ability first_ability(const struct backend *b)
 {
-    return backend_type_is_paid(b->type) ? ABILITY_NO : ABILITY_UNKNOWN;
+    return b->type == BACKEND_OPENAI ? ABILITY_NO : ABILITY_UNKNOWN;
 }
 
 static struct known *make_known(const struct catalog *c)

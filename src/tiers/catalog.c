@@ -13,6 +13,8 @@ const char *backend_type_name(enum backend_type type)
         return "llamacpp";
     case BACKEND_OPENAI:
         return "openai";
+    case BACKEND_ANTHROPIC:
+        return "anthropic";
     }
     BUG("no such backend type");
 }
@@ -25,6 +27,7 @@ bool backend_type_is_paid(enum backend_type type)
     case BACKEND_LLAMACPP:
         return false;
     case BACKEND_OPENAI:
+    case BACKEND_ANTHROPIC:
         return true;
     }
     BUG("no such backend type");

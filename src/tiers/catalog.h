@@ -11,8 +11,14 @@
  * gate/settings, never changed afterwards, shared by all threads; all text lives as long as it.
  */
 
-enum backend_type { BACKEND_VLLM, BACKEND_OLLAMA, BACKEND_LLAMACPP, BACKEND_OPENAI };
-enum { BACKEND_TYPES = 4 };
+enum backend_type {
+    BACKEND_VLLM,
+    BACKEND_OLLAMA,
+    BACKEND_LLAMACPP,
+    BACKEND_OPENAI,
+    BACKEND_ANTHROPIC
+};
+enum { BACKEND_TYPES = 5 };
 
 const char *backend_type_name(enum backend_type type); /* "vllm", "ollama", … */
 

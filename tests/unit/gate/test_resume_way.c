@@ -29,6 +29,8 @@ static void goes_by_policy_and_by_what_was_measured(void **state)
         {BACKEND_OLLAMA, ABILITY_DIFFERS, RESUME_RESTART, RESUME_CONTINUE},
         {BACKEND_VLLM, ABILITY_NO, RESUME_RESTART, RESUME_RESTART},
         {BACKEND_OLLAMA, ABILITY_NO, RESUME_RESTART, RESUME_RESTART},
+        {BACKEND_ANTHROPIC, ABILITY_UNKNOWN, RESUME_NEVER, RESUME_CONTINUE},
+        {BACKEND_ANTHROPIC, ABILITY_NO, RESUME_NEVER, RESUME_NEVER},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -68,12 +70,27 @@ static void a_paid_backend_is_asked_under_any_only(void **state)
                      RESUME_NEVER);
 }
 
+static void anthropic_is_never_paid_for_a_repetition(void **state)
+{
+    (void)state;
+    assert_int_equal(resume_way_by(ANY, BACKEND_ANTHROPIC, ABILITY_UNKNOWN, RESUME_RESTART),
+                     RESUME_NEVER);
+    assert_int_equal(resume_way_by(ANY, BACKEND_ANTHROPIC, ABILITY_UNKNOWN, RESUME_NEVER),
+                     RESUME_NEVER);
+    assert_int_equal(resume_way_by(EXACT, BACKEND_ANTHROPIC, ABILITY_UNKNOWN, RESUME_RESTART),
+                     RESUME_NEVER);
+    assert_false(resume_way_may_restart(BACKEND_ANTHROPIC));
+    assert_true(resume_way_may_restart(BACKEND_OPENAI));
+    assert_true(resume_way_may_restart(BACKEND_OLLAMA));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_by_policy_and_by_what_was_measured),
         cmocka_unit_test(never_does_what_the_half_answer_does_not_allow),
         cmocka_unit_test(a_paid_backend_is_asked_under_any_only),
+        cmocka_unit_test(anthropic_is_never_paid_for_a_repetition),
     };
     return cmocka_run_group_tests_name("gate/resume_way", tests, NULL, NULL);
 }

@@ -73,6 +73,15 @@ static void a_paid_backend_has_none_for_ever(void **state)
     assert_int_equal(board_ability(f->board, 1), ABILITY_NO);
 }
 
+static void what_anthropic_can_is_not_known(void **state)
+{
+    struct fixture *f = *state;
+    board_free(&f->board);
+    f->small.backends[1].type = BACKEND_ANTHROPIC;
+    f->board = board_new(&f->small.catalog, T0);
+    assert_int_equal(board_ability(f->board, 1), ABILITY_UNKNOWN);
+}
+
 static void publishes_what_was_measured(void **state)
 {
     struct board *b = board_of(state);
@@ -187,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOARD_TEST(begins_without_a_measured_ability),
         BOARD_TEST(a_paid_backend_has_none_for_ever),
+        BOARD_TEST(what_anthropic_can_is_not_known),
         BOARD_TEST(publishes_what_was_measured),
         BOARD_TEST(an_outage_leaves_only_what_was_bad),
         BOARD_TEST(an_outage_seen_by_a_probe_counts_too),

@@ -81,6 +81,7 @@ static void names_every_backend_type(void **state)
     assert_string_equal(backend_type_name(BACKEND_OLLAMA), "ollama");
     assert_string_equal(backend_type_name(BACKEND_LLAMACPP), "llamacpp");
     assert_string_equal(backend_type_name(BACKEND_OPENAI), "openai");
+    assert_string_equal(backend_type_name(BACKEND_ANTHROPIC), "anthropic");
 }
 
 int main(void)
