@@ -1,7 +1,7 @@
 """A scripted backend that can misbehave at any byte.
 
-A FakeLLM speaks enough of vLLM, llama.cpp, OpenAI (`type="vllm"` …) or Ollama (`type="ollama"`) to be a
-backend, records every request, and does for each chat request what its `chat` says: a function that
+A FakeLLM speaks enough of vLLM, llama.cpp, OpenAI (`type="vllm"` …), Ollama (`type="ollama"`) or Anthropic
+(`type="anthropic"`) to be a backend, records every request, and does for each chat request what its `chat` says: a function that
 gets the request and the wire. Ready-made behaviours are the functions below the class; a list of
 behaviours is played one a request, the last one for ever.
 """
@@ -123,6 +123,10 @@ class Wire:
     def event(self, payload: dict | str) -> None:
         text = payload if isinstance(payload, str) else json.dumps(payload)
         self.chunk(f"data: {text}\n\n")
+
+    def named_event(self, payload: dict) -> None:
+        """As Anthropic sends it: the type is the event's name, too."""
+        self.chunk(named(payload))
 
     def line(self, payload: dict) -> None:
         self.chunk(json.dumps(payload) + "\n")
@@ -330,12 +334,60 @@ def stream_ollama(q: Request, w: Wire, text: str, gap_s: float = 0.0, done_reaso
     w.end_stream()
 
 
+def named(payload: dict) -> str:
+    return f"event: {payload['type']}\ndata: {json.dumps(payload)}\n\n"
+
+
+def message_start(model: str = "claude-fake", **usage: int) -> dict:
+    return {"type": "message_start", "message": {
+        "id": "msg_fake", "type": "message", "role": "assistant", "content": [], "model": model,
+        "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 7, "output_tokens": 1, **usage}}}
+
+
+def block_start(index: int = 0, **block: Any) -> dict:
+    return {"type": "content_block_start", "index": index, "content_block": block or {"type": "text", "text": ""}}
+
+
+def block_delta(index: int = 0, **delta: Any) -> dict:
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+def block_text(text: str) -> dict:
+    return block_delta(type="text_delta", text=text)
+
+
+def block_stop(index: int = 0) -> dict:
+    return {"type": "content_block_stop", "index": index}
+
+
+def message_end(stop_reason: str | None = "end_turn", output_tokens: int = 3, **usage: int) -> list[dict]:
+    return [{"type": "message_delta", "delta": {"stop_reason": stop_reason, "stop_sequence": None},
+             "usage": {"output_tokens": output_tokens, **usage}}, {"type": "message_stop"}]
+
+
+def text_message(text: str, stop_reason: str = "end_turn", model: str = "claude-fake") -> list[dict]:
+    """All events of an answer of one text."""
+    return [message_start(model), block_start(), {"type": "ping"}, *[block_text(p) for p in pieces(text)],
+            block_stop(), *message_end(stop_reason, len(pieces(text)))]
+
+
+def stream_anthropic(_q: Request, w: Wire, text: str, gap_s: float = 0.0, stop_reason: str = "end_turn") -> None:
+    w.begin_stream()
+    for event in text_message(text, stop_reason):
+        w.named_event(event)
+        if gap_s and event["type"] == "content_block_delta":
+            w.pause(gap_s)
+    w.end_stream()
+
+
 # --- behaviours ---
 
 def answers(text: str = "Hello from the fake model", gap_s: float = 0.0, finish: str = "stop") -> Behaviour:
     def play(q: Request, w: Wire) -> None:
         if q.path.endswith("/api/chat"):
             stream_ollama(q, w, text, gap_s, finish)
+        elif q.path.endswith("/v1/messages"):
+            stream_anthropic(q, w, text, gap_s, "end_turn" if finish == "stop" else finish)
         elif q.json.get("stream"):
             stream_openai(q, w, text, gap_s, finish)
         else:
@@ -411,4 +463,14 @@ def events(*payloads: dict | str, end: bool = True) -> Behaviour:
             w.end_stream()
         else:
             w.close()
+    return play
+
+
+def messages(*payloads: dict, then: str = "end_stream") -> Behaviour:
+    """These events of Anthropic's as they are, then what the wire does."""
+    def play(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        for payload in payloads:
+            w.named_event(payload)
+        getattr(w, then)()
     return play

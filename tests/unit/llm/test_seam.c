@@ -203,6 +203,72 @@ static void goes_on_over_a_second_break(void **state)
     play_all(play_three);
 }
 
+/* --- white space at the end of the half message, which was not sent along --- */
+
+static struct server tail_1 = {&dialect_vllm, &arena, SPELLS_RAW, 1};
+static struct server tail_2 = {&dialect_llamacpp, &arena, SPELLS_ASCII, 2};
+
+static void begin_tail(const char *given)
+{
+    restart_client();
+    begin_attempt(&dialect_vllm);
+    first(server_role(&tail_1));
+    first(server_piece(&tail_1, str_from(given), false));
+    begin_seam(&dialect_llamacpp, SEAM_TAIL);
+}
+
+static void takes_off_the_white_space_that_comes_again(void **state)
+{
+    static const struct {
+        const char *given;
+        const char *came; /* behind what was sent along */
+        const char *whole;
+    } rows[] = {
+        {"one two", " three", "one two three"},
+        {"one two ", " three", "one two three"},
+        {"List:\n\n", "\n\n- one", "List:\n\n- one"},
+        {"if x:\n    ", "\n    return", "if x:\n    return"},
+        {"a\n", "\n\nb", "a\n\nb"},
+        {"a\\n ", " b", "a\\n b"},
+        {"a\v\x1c\xc2\xa0\xe3\x80\x80", "\v\x1c\xc2\xa0\xe3\x80\x80z",
+         "a\v\x1c\xc2\xa0\xe3\x80\x80z"},
+        {" \n", " \nall of it", " \nall of it"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (size_t size = 1; size < 20; size += 4) {
+            begin_tail(rows[i].given);
+            assert_int_equal(say(&tail_2, str_from(rows[i].came), size, PROMPT), ERR_OK);
+            assert_one_answer(str_from(rows[i].whole));
+        }
+    }
+}
+
+static void refuses_text_behind_other_white_space(void **state)
+{
+    static const char *const others[] = {"\n  return", "return", "    return",
+                                         "\n\n    return"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        begin_tail("if x:\n    ");
+        assert_int_equal(say(&tail_2, str_from(others[i]), 2, PROMPT), ERR_RANGE);
+        assert_int_equal(client.len, strlen("if x:\n    "));
+    }
+}
+
+static void takes_an_end_or_a_call_in_place_of_white_space(void **state)
+{
+    (void)state;
+    begin_tail("All said.\n");
+    assert_int_equal(later(server_finish(&tail_2)), ERR_OK);
+    assert_int_equal(client.finishes, 1);
+    assert_int_equal(client.len, strlen("All said.\n"));
+    begin_tail("I look.\n");
+    assert_int_equal(
+        later_text("{'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a'}]}}]}"), ERR_OK);
+    assert_int_equal(later(server_finish(&tail_2)), ERR_OK);
+}
+
 /* --- a server that never says the role --- */
 
 static void begin_without_a_role(size_t cut)
@@ -342,6 +408,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(leaves_out_what_is_repeated_first, begin, end),
         cmocka_unit_test_setup_teardown(restarts_and_skips_what_is_identical, begin, end),
         cmocka_unit_test_setup_teardown(goes_on_over_a_second_break, begin, end),
+        cmocka_unit_test_setup_teardown(takes_off_the_white_space_that_comes_again, begin, end),
+        cmocka_unit_test_setup_teardown(refuses_text_behind_other_white_space, begin, end),
+        cmocka_unit_test_setup_teardown(takes_an_end_or_a_call_in_place_of_white_space, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(passes_a_late_role_once_and_counts_no_token_for_it,
                                         begin, end),
         cmocka_unit_test_setup_teardown(counts_no_token_for_a_role_with_text_that_is_known,
