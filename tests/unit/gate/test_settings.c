@@ -237,25 +237,6 @@ static void the_nearest_deadline_counts(void **state)
     unload(&l);
 }
 
-static void an_anthropic_backend_has_the_times_of_a_cloud(void **state)
-{
-    struct loading l;
-    (void)state;
-    load_well(&l,
-              "backends: {a: {type: anthropic, url: 'https://api.example.com', api_key: k-1,"
-              " headers: {X-Api-Key: other, anthropic-version: '2030-01-01'}}}\n"
-              "models: {m: {tiers: [a: claude]}}\n"
-              "degrade: {anthropic: {max_tokens: 9}}\n");
-    const struct backend *b = get_backend(&l, "a");
-    assert_int_equal(b->type, BACKEND_ANTHROPIC);
-    assert_int_equal(b->deadlines.first_token_ms, 10000);
-    assert_int_equal(b->deadlines.stall_ms, 10000);
-    assert_int_equal(b->degrade.max_tokens, 9);
-    assert_int_equal(b->header_count, 2);
-    assert_true(backend_type_is_paid(b->type));
-    unload(&l);
-}
-
 static void a_hedge_is_off_unless_there_is_one(void **state)
 {
     struct loading l;
@@ -600,7 +581,6 @@ int main(void)
         cmocka_unit_test(reads_every_value),
         cmocka_unit_test(the_nearest_deadline_counts),
         cmocka_unit_test(the_nearest_retry_budget_counts),
-        cmocka_unit_test(an_anthropic_backend_has_the_times_of_a_cloud),
         cmocka_unit_test(a_hedge_is_off_unless_there_is_one),
         cmocka_unit_test(slow_types_get_more_time),
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),
