@@ -305,6 +305,9 @@ static enum attempt_yield read_error(struct attempt *a)
     if (a->failure == FAILURE_client_error && upstream_error_is_context(&a->error)) {
         a->failure = FAILURE_context_exceeded;
     }
+    if (a->failure == FAILURE_client_error && a->error.status == 402) {
+        a->failure = FAILURE_http_402; /* our bill, whatever the status of the answer */
+    }
     return YIELD_FAILED;
 }
 

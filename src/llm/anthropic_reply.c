@@ -67,6 +67,13 @@ static struct str text_of(struct str value, struct arena *a)
     return json_text(value, a, &text) == ERR_OK ? text : STR_NONE;
 }
 
+/* An account without credit is told as an invalid request (seen in many reports), but is none
+ * of the client's. */
+static bool is_out_of_credit(struct str message)
+{
+    return str_has(message, STR("credit balance is too low"));
+}
+
 static bool read_error_object(struct str error, struct arena *a, struct upstream_error *out)
 {
     struct str type = json_get(error, "type");
@@ -76,6 +83,9 @@ static bool read_error_object(struct str error, struct arena *a, struct upstream
     *out = (struct upstream_error){.message = text_of(json_get(error, "message"), a),
                                    .type = text_of(type, a),
                                    .status = status_of(type)};
+    if (out->status == 400 && is_out_of_credit(out->message)) {
+        out->status = 402;
+    }
     return true;
 }
 

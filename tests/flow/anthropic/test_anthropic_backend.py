@@ -193,8 +193,9 @@ def test_the_openai_sdk_streams_from_it(llm, gateway):
     (replies(401, error("authentication_error")), "http_401"),
     (replies(404, error("not_found_error")), "http_404"),
     (replies(500, error("api_error")), "http_500"),
+    (replies(400, error("invalid_request_error", "Your credit balance is too low to access it.")), "http_402"),
 ], ids=["overloaded", "overloaded_late", "rate", "api_error", "nothing", "no_reason", "paused", "no_type", "json",
-        "529", "429", "401", "404", "500"])
+        "529", "429", "401", "404", "500", "no_credit"])
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_its_failures_fall_through(fault, word, stream, llm, gateway):
     a, b = llm("a", type="anthropic", chat=fault), llm("b", chat=answers("from b"))

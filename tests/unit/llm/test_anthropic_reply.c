@@ -406,6 +406,11 @@ static void reads_whole_error_bodies(void **state)
     assert_text(error.message, "model: x");
     assert_text(error.type, "not_found_error");
     assert_int_equal(error.status, 404);
+    assert_true(anthropic_read_error(
+        quotes(&a, "{'type':'error','error':{'type':'invalid_request_error','message':'Your "
+                   "credit balance is too low to access the Anthropic API.'}}"),
+        &a, &error));
+    assert_int_equal(error.status, 402);
     static const char *const others[] = {
         "", "<html>", "[]", "5", "{}", "null", "{'error':'x'}", "{'error':null}"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
