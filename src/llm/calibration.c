@@ -6,9 +6,8 @@
 #include "base/check.h"
 #include "llm/canonical.h"
 #include "llm/chat_request.h"
+#include "llm/reply_events.h"
 #include "wire/json.h"
-#include "wire/ndjson.h"
-#include "wire/sse.h"
 
 enum { PIECES_MAX = 128, PIECES_MIN = 3 };
 
@@ -75,8 +74,16 @@ static void hear_text(struct heard *h, struct str raw, struct arena *a)
     h->end[h->count++] = buf_len(&h->text);
 }
 
-static void hear_event(struct heard *h, struct reply *r, struct str payload)
+/* Who listens to which answer. */
+struct hearing {
+    struct heard *heard;
+    struct reply *reply;
+};
+
+static void hear_event(void *owner, struct str payload)
 {
+    struct heard *h = ((struct hearing *)owner)->heard;
+    struct reply *r = ((struct hearing *)owner)->reply;
     struct reply_event ev;
     if (h->is_broken || reply_read_event(r, payload, &ev) != ERR_OK) {
         h->is_broken = true;
@@ -96,36 +103,6 @@ static void hear_event(struct heard *h, struct reply *r, struct str payload)
     }
 }
 
-static void hear_lines(struct heard *h, struct reply *r, struct str body)
-{
-    struct ndjson_decoder d;
-    struct str line;
-    ndjson_init(&d, body.len + 1);
-    enum err e = ndjson_next(&d, &body, &line);
-    while (e == ERR_OK) {
-        hear_event(h, r, line);
-        e = ndjson_next(&d, &body, &line);
-    }
-    e = e == ERR_AGAIN ? ndjson_keep(&d, &body) : e;
-    if (e == ERR_OK && ndjson_last(&d, &line) == ERR_OK) {
-        hear_event(h, r, line);
-    }
-    ndjson_fini(&d);
-}
-
-static void hear_events(struct heard *h, struct reply *r, struct str body)
-{
-    struct sse_decoder d;
-    struct sse_event ev;
-    sse_init(&d, body.len + 1);
-    while (sse_next(&d, &body, &ev) == ERR_OK) {
-        if (ev.kind == SSE_EVENT) {
-            hear_event(h, r, ev.data);
-        }
-    }
-    sse_fini(&d);
-}
-
 static void hear(const struct calibration *c, struct str body, struct heard *h)
 {
     struct arena a;
@@ -136,11 +113,7 @@ static void hear(const struct calibration *c, struct str body, struct heard *h)
     buf_init(&h->text, body.len + 1);
     make_request(c, &a, &q);
     reply_init(&r, c->dialect, &q, &a, STR("calibration"));
-    if (c->dialect->framing == REPLY_NDJSON) {
-        hear_lines(h, &r, body);
-    } else {
-        hear_events(h, &r, body);
-    }
+    reply_each_event(c->dialect, body, hear_event, &(struct hearing){h, &r});
     reply_fini(&r);
     arena_fini(&a);
 }
