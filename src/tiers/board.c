@@ -26,6 +26,7 @@ struct slot {
         shared_u64 next_probe_ms;
         shared_u64 hold_until_ms;
         shared_u64 recent;        /* failures: count and time in one word */
+        shared_u64 vitals;        /* by vital_pack */
         atomic_bool is_suspected; /* a success has something to clear */
         _Atomic uint32_t outages;
     } published;
@@ -36,6 +37,7 @@ struct slot {
     } traffic;
     struct {
         _Alignas(CACHE_LINE) shared_u64 good_attempts;
+        shared_u64 content_ms;
         shared_u64 failures;
         shared_u64 tokens;
         shared_u64 first_token_sum_ms;
@@ -43,6 +45,7 @@ struct slot {
     } figures;
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
     struct health health; /* under lock */
+    bool is_watched;      /* under lock: asked for a token when in doubt */
 };
 
 /* A backend with one of its models. The ability is written under the backend's lock only. */
@@ -77,10 +80,13 @@ static void add(shared_u64 *to, uint64_t value)
 
 _Static_assert(FAILURE_COUNT <= UINT16_MAX, "a failure must fit in 16 bits of the judgement");
 
-static uint64_t pack_judgement(enum state state, struct cause c)
+enum { NEEDS_TOKEN_BIT = 48 };
+
+static uint64_t pack_judgement(const struct health *h)
 {
-    return (uint64_t)state | (uint64_t)c.kind << 8 | (uint64_t)c.failure << 16 |
-           (uint64_t)c.status << 32;
+    return (uint64_t)h->state | (uint64_t)h->cause.kind << 8 |
+           (uint64_t)h->cause.failure << 16 | (uint64_t)h->cause.status << 32 |
+           (uint64_t)h->needs_token << NEEDS_TOKEN_BIT;
 }
 
 static enum state unpack_state(uint64_t word)
@@ -153,8 +159,7 @@ static void publish(struct slot *s)
     atomic_store_explicit(&s->published.is_suspected, h->suspicions > 0 || h->suspect,
                           memory_order_relaxed);
     /* Last: who sees the new state sees the times that came with it, too. */
-    atomic_store_explicit(&s->published.judgement, pack_judgement(h->state, h->cause),
-                          memory_order_release);
+    atomic_store_explicit(&s->published.judgement, pack_judgement(h), memory_order_release);
 }
 
 /* Anthropic's depends on the model, which nobody asks. */
@@ -308,6 +313,8 @@ struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t
         .hold_until_ms = load(&s->published.hold_until_ms),
         .in_flight = atomic_load_explicit(&s->traffic.in_flight, memory_order_relaxed),
         .recent_failures = (uint32_t)recent_count(load(&s->published.recent), now_ms),
+        .needs_token = (word >> NEEDS_TOKEN_BIT & 1) != 0,
+        .vitals = vital_unpack(load(&s->published.vitals)),
     };
 }
 
@@ -368,6 +375,9 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
     if (blame != BLAME_NONE) {
         (void)health_on_failure(&s->health, f->failure, f->is_first_500, now_ms);
     }
+    if (s->is_watched && verdict_is_silence(f->failure)) {
+        health_need_token(&s->health, now_ms);
+    }
     store(&s->published.recent, recent_add(load(&s->published.recent), now_ms));
     if (blame == BLAME_HOLD) {
         hold(s, f->hold_ms, now_ms);
@@ -380,6 +390,79 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
     }
     unlock_slot(s);
     return change;
+}
+
+/* --- signs of life --- */
+
+/* Publishes what one of the rules below changed. Under the lock, which it opens. */
+static struct board_change conclude(struct board *b, uint32_t backend, enum state from,
+                                    uint64_t next_probe_ms)
+{
+    struct slot *s = slot_of(b, backend);
+    struct board_change change = change_from(from, &s->health);
+    change.probe_now = s->health.next_probe_ms < next_probe_ms;
+    publish(s);
+    if (change.state_changed && change.to == STATE_DOWN) {
+        note_outage(b, backend);
+    }
+    unlock_slot(s);
+    return change;
+}
+
+struct board_change board_watch(struct board *b, uint32_t backend, bool is_watched,
+                                uint64_t now_ms)
+{
+    struct slot *s = slot_of(b, backend);
+    lock_slot(s);
+    enum state from = s->health.state;
+    uint64_t next_probe_ms = s->health.next_probe_ms;
+    s->is_watched = is_watched;
+    if (!is_watched) {
+        (void)health_waive_token(&s->health, &b->catalog->backends[backend].health, now_ms);
+    }
+    return conclude(b, backend, from, next_probe_ms);
+}
+
+struct board_change board_on_hang(struct board *b, uint32_t backend, uint64_t now_ms)
+{
+    struct slot *s = slot_of(b, backend);
+    lock_slot(s);
+    enum state from = s->health.state;
+    uint64_t next_probe_ms = s->health.next_probe_ms;
+    (void)health_on_hang(&s->health, now_ms);
+    return conclude(b, backend, from, next_probe_ms);
+}
+
+struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t token_ms,
+                                   uint64_t now_ms)
+{
+    struct slot *s = slot_of(b, backend);
+    if (!board_view(b, backend, now_ms).needs_token) {
+        return unchanged(s);
+    }
+    lock_slot(s);
+    enum state from = s->health.state;
+    uint64_t next_probe_ms = s->health.next_probe_ms;
+    (void)health_on_token(&s->health, &b->catalog->backends[backend].health, token_ms, now_ms);
+    return conclude(b, backend, from, next_probe_ms);
+}
+
+void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view)
+{
+    store(&slot_of(b, backend)->published.vitals, vital_pack(view));
+}
+
+void board_note_content(struct board *b, uint32_t backend, uint64_t now_ms)
+{
+    shared_u64 *content_ms = &slot_of(b, backend)->figures.content_ms;
+    if (now_ms >= load(content_ms) + CONTENT_STEP_MS) {
+        store(content_ms, now_ms);
+    }
+}
+
+uint64_t board_content_ms(const struct board *b, uint32_t backend)
+{
+    return load(&slot_of(b, backend)->figures.content_ms);
 }
 
 void board_on_success(struct board *b, uint32_t backend, uint64_t now_ms)
@@ -460,34 +543,11 @@ void board_count_tokens(struct board *b, uint32_t backend, uint64_t tokens)
     add(&slot_of(b, backend)->figures.tokens, tokens);
 }
 
-/* The first i with took < 2^(i/2), which is took² < 2^i: the number of bits in took². */
-static uint32_t bucket_of(uint64_t took_ms)
-{
-    if (took_ms == 0) {
-        return 0;
-    }
-    if (took_ms > UINT16_MAX) {
-        return FIRST_TOKEN_BUCKETS - 1;
-    }
-    uint32_t bits = 64 - (uint32_t)__builtin_clzll(took_ms * took_ms);
-    return bits < FIRST_TOKEN_BUCKETS ? bits : FIRST_TOKEN_BUCKETS - 1;
-}
-
-/* The least whole u with u >= 2^(i/2). */
-static uint64_t bucket_bound(uint32_t bucket)
-{
-    uint64_t bound = UINT64_C(1) << (bucket / 2);
-    while (bound * bound < UINT64_C(1) << bucket) {
-        bound++;
-    }
-    return bound;
-}
-
 void board_count_first_token(struct board *b, uint32_t backend, uint64_t took_ms)
 {
     struct slot *s = slot_of(b, backend);
     add(&s->figures.first_token_sum_ms, took_ms);
-    add(&s->figures.first_token[bucket_of(took_ms)], 1);
+    add(&s->figures.first_token[figures_bucket_of(took_ms)], 1);
 }
 
 void board_figures(const struct board *b, uint32_t backend, struct backend_figures *out)
@@ -501,43 +561,4 @@ void board_figures(const struct board *b, uint32_t backend, struct backend_figur
     for (uint32_t i = 0; i < FIRST_TOKEN_BUCKETS; i++) {
         out->first_token[i] = load(&s->figures.first_token[i]);
     }
-}
-
-uint64_t board_first_token_most_ms(uint32_t bucket)
-{
-    CHECK(bucket < FIRST_TOKEN_BUCKETS);
-    return bucket == FIRST_TOKEN_BUCKETS - 1 ? UINT64_MAX : bucket_bound(bucket) - 1;
-}
-
-/* How many of `total` a share of them is, rounded up, within 1 … total. */
-static uint64_t rank_of(uint64_t total, double share)
-{
-    double wanted = share * (double)total;
-    if (!(wanted > 1.0)) {
-        return 1;
-    }
-    if (wanted >= (double)total) {
-        return total;
-    }
-    uint64_t rank = (uint64_t)wanted;
-    return (double)rank < wanted ? rank + 1 : rank;
-}
-
-uint64_t figures_first_token_ms(const struct backend_figures *f, double share)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < FIRST_TOKEN_BUCKETS; i++) {
-        total += f->first_token[i];
-    }
-    if (total == 0) {
-        return 0;
-    }
-    uint64_t rank = rank_of(total, share);
-    uint64_t seen = 0;
-    uint32_t bucket = 0;
-    while (bucket < FIRST_TOKEN_BUCKETS - 1 && seen + f->first_token[bucket] < rank) {
-        seen += f->first_token[bucket];
-        bucket++;
-    }
-    return bucket_bound(bucket);
 }

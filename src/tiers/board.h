@@ -6,6 +6,7 @@
 #include "tiers/ability.h"
 #include "tiers/catalog.h"
 #include "tiers/health.h"
+#include "tiers/vitals.h"
 
 /*
  * The board: what all threads know about all backends. Reading is lock-free (one atomic load a
@@ -27,6 +28,8 @@ struct backend_view {
     uint64_t hold_until_ms;   /* asked to be left alone until then */
     uint32_t in_flight;       /* attempts now */
     uint32_t recent_failures; /* decays by half each second: keeps a fast failer unattractive */
+    bool needs_token;         /* DOWN until a token is seen, whatever its probes say */
+    struct vital_view vitals; /* its signs of life, and how much its engine has to do */
 };
 
 struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t now_ms);
@@ -58,6 +61,27 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
 
 /* A complete answer. Cheap when there is nothing to clear. */
 void board_on_success(struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* --- signs of life (tiers/vitals.h), by the one who looks after them --- */
+
+/* Somebody will ask it for a token when it is in doubt (or no longer will): from then on an
+ * outage by silence ends with a token only. No longer: as if a token had come. */
+struct board_change board_watch(struct board *b, uint32_t backend, bool is_watched,
+                                uint64_t now_ms);
+
+struct board_change board_on_hang(struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* A token was last seen at `token_ms`. Cheap when nobody waits for one. */
+struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t token_ms,
+                                   uint64_t now_ms);
+
+void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view);
+
+/* Content has come to one of our streams. Lock-free, and written only now and then
+ * (CONTENT_STEP_MS). */
+void board_note_content(struct board *b, uint32_t backend, uint64_t now_ms);
+uint64_t board_content_ms(const struct board *b, uint32_t backend); /* the last; 0: never */
+enum { CONTENT_STEP_MS = 50 };
 
 /* When the next probe is due; the prober asks after each report and at start. */
 uint64_t board_next_probe_ms(const struct board *b, uint32_t backend);
@@ -118,6 +142,9 @@ void board_count_attempt(struct board *b, uint32_t backend, bool ok);
 void board_count_tokens(struct board *b, uint32_t backend, uint64_t tokens);
 void board_count_first_token(struct board *b, uint32_t backend, uint64_t took_ms);
 void board_figures(const struct board *b, uint32_t backend, struct backend_figures *out);
+
+/* The bucket that a first token after so long is counted in. */
+uint32_t figures_bucket_of(uint64_t took_ms);
 
 /* The longest time, in the whole ms that are counted, that belongs into the bucket of first
  * tokens or one below it: the inclusive bound that Prometheus wants. UINT64_MAX for the last.

@@ -31,6 +31,9 @@ struct health_policy {
     uint32_t degraded_after_ms; /* a 200 that took longer is DEGRADED */
     uint32_t down_after;        /* exceptions in a row */
     uint32_t up_after;          /* good probes in a row before DOWN is left */
+    uint32_t hang_after_ms;     /* work and no token for so long: hung; 0: not judged */
+    uint32_t loading_limit_ms;  /* loading that takes longer has failed */
+    uint32_t counters_ms;       /* how often the engine's counters are read; 0: never */
 };
 
 struct deadlines {

@@ -39,8 +39,14 @@ void cause_text(struct cause c, char *out, size_t size)
     case CAUSE_LOADING:
         (void)snprintf(out, size, "loading its model");
         return;
+    case CAUSE_LOADING_FAILED:
+        (void)snprintf(out, size, "still loading its model, longer than loading_limit");
+        return;
     case CAUSE_TRAFFIC:
         (void)snprintf(out, size, "request failed: %s", failure);
+        return;
+    case CAUSE_HUNG:
+        (void)snprintf(out, size, "hung: it has work and answers, but no token comes");
         return;
     }
     BUG("no such cause");
@@ -61,8 +67,12 @@ const char *cause_word(struct cause c)
         return "probe_failed";
     case CAUSE_LOADING:
         return "loading";
+    case CAUSE_LOADING_FAILED:
+        return "loading_failed";
     case CAUSE_TRAFFIC:
         return verdict_of(c.failure)->name;
+    case CAUSE_HUNG:
+        return "hung";
     }
     BUG("no such cause");
 }
@@ -89,6 +99,10 @@ static void enter(struct health *h, enum state state, struct cause cause, uint64
         h->down_probes = 0;
         h->suspect = false;
         h->suspicions = state == STATE_DOWN ? h->suspicions : 0;
+        h->needs_token = h->needs_token && state == STATE_DOWN;
+    }
+    if (cause.kind == CAUSE_LOADING && h->cause.kind != CAUSE_LOADING) {
+        h->loading_ms = now_ms;
     }
     h->cause = cause;
 }
@@ -143,7 +157,7 @@ static void take_good(struct health *h, const struct health_policy *p,
     h->suspect = false;
     if (h->state == STATE_DOWN) {
         h->good++;
-        if (h->good < p->up_after) {
+        if (h->good < p->up_after || h->needs_token) {
             return;
         }
     }
@@ -154,9 +168,26 @@ static void take_good(struct health *h, const struct health_policy *p,
     }
 }
 
-static void take_status(struct health *h, const struct probe_result *r, uint64_t now_ms)
+static bool is_loading_late(const struct health *h, const struct health_policy *p,
+                            uint64_t now_ms)
 {
-    enum cause_kind kind = r->is_loading ? CAUSE_LOADING : CAUSE_PROBE_STATUS;
+    return h->cause.kind == CAUSE_LOADING_FAILED ||
+           (h->cause.kind == CAUSE_LOADING && now_ms - h->loading_ms >= p->loading_limit_ms);
+}
+
+static enum cause_kind kind_of_status(const struct health *h, const struct health_policy *p,
+                                      const struct probe_result *r, uint64_t now_ms)
+{
+    if (!r->is_loading) {
+        return CAUSE_PROBE_STATUS;
+    }
+    return is_loading_late(h, p, now_ms) ? CAUSE_LOADING_FAILED : CAUSE_LOADING;
+}
+
+static void take_status(struct health *h, const struct health_policy *p,
+                        const struct probe_result *r, uint64_t now_ms)
+{
+    enum cause_kind kind = kind_of_status(h, p, r, now_ms);
     h->exceptions = 0;
     h->good = 0;
     enter(h, STATE_DOWN, (struct cause){.kind = kind, .status = r->status}, now_ms);
@@ -178,7 +209,7 @@ static void take_probe(struct health *h, const struct health_policy *p,
     if (is_good(r)) {
         take_good(h, p, r, now_ms);
     } else if (r->answered) {
-        take_status(h, r, now_ms);
+        take_status(h, p, r, now_ms);
     } else {
         take_exception(h, p, r, now_ms);
     }
@@ -209,7 +240,12 @@ static bool blame(struct health *h, enum failure f, uint64_t now_ms)
 {
     bool was_down = h->state == STATE_DOWN;
     enum cause_kind kind = f == FAILURE_loading ? CAUSE_LOADING : CAUSE_TRAFFIC;
-    enter(h, STATE_DOWN, (struct cause){.kind = kind, .failure = f}, now_ms);
+    if (kind == CAUSE_LOADING && h->cause.kind == CAUSE_LOADING_FAILED) {
+        kind = CAUSE_LOADING_FAILED;
+    }
+    if (h->cause.kind != CAUSE_HUNG || !verdict_is_silence(f)) { /* that is no news of it */
+        enter(h, STATE_DOWN, (struct cause){.kind = kind, .failure = f}, now_ms);
+    }
     h->good = 0;
     h->verdict_ms = now_ms;
     h->blamed_ms = now_ms;
@@ -252,4 +288,47 @@ void health_on_success(struct health *h, uint64_t now_ms)
     (void)now_ms;
     h->suspicions = 0;
     h->suspect = false;
+}
+
+/* --- hangs --- */
+
+void health_need_token(struct health *h, uint64_t now_ms)
+{
+    h->needs_token = h->state == STATE_DOWN;
+    h->doubted_ms = now_ms;
+}
+
+bool health_on_hang(struct health *h, uint64_t now_ms)
+{
+    bool is_news = h->state != STATE_DOWN || h->cause.kind != CAUSE_HUNG;
+    bool was_down = h->state == STATE_DOWN;
+    enter(h, STATE_DOWN, (struct cause){.kind = CAUSE_HUNG, .failure = FAILURE_stall}, now_ms);
+    health_need_token(h, now_ms);
+    h->verdict_ms = now_ms;
+    if (!was_down) {
+        h->blamed_ms = now_ms;
+        ask_probe(h, now_ms);
+    }
+    return is_news;
+}
+
+bool health_waive_token(struct health *h, const struct health_policy *p, uint64_t now_ms)
+{
+    bool was_needed = h->needs_token;
+    h->needs_token = false;
+    if (!was_needed || h->state != STATE_DOWN) {
+        return false;
+    }
+    if (h->good < p->up_after) {
+        ask_probe(h, now_ms);
+        return false;
+    }
+    enter(h, STATE_HEALTHY, (struct cause){.kind = CAUSE_PROBE_OK}, now_ms);
+    return true;
+}
+
+bool health_on_token(struct health *h, const struct health_policy *p, uint64_t token_ms,
+                     uint64_t now_ms)
+{
+    return token_ms > h->doubted_ms && health_waive_token(h, p, now_ms);
 }

@@ -27,15 +27,17 @@ enum cause_kind {
     CAUSE_STARTING, /* not probed yet; taken for well */
     CAUSE_PROBE_OK,
     CAUSE_PROBE_SLOW,
-    CAUSE_PROBE_STATUS, /* answered with another status */
-    CAUSE_PROBE_FAILED, /* did not answer */
-    CAUSE_LOADING,      /* alive, loads its model */
-    CAUSE_TRAFFIC       /* a real request failed */
+    CAUSE_PROBE_STATUS,   /* answered with another status */
+    CAUSE_PROBE_FAILED,   /* did not answer */
+    CAUSE_LOADING,        /* alive, loads its model */
+    CAUSE_LOADING_FAILED, /* still loads when it should long be done */
+    CAUSE_TRAFFIC,        /* a real request failed */
+    CAUSE_HUNG            /* answers, but no token comes (tiers/vitals.h) */
 };
 
 struct cause {
     enum cause_kind kind;
-    enum failure failure; /* of PROBE_FAILED and TRAFFIC */
+    enum failure failure; /* of PROBE_FAILED and TRAFFIC; of HUNG stall: silence */
     uint16_t status;      /* of PROBE_STATUS */
 };
 
@@ -44,7 +46,7 @@ struct cause {
 void cause_text(struct cause c, char *out, size_t size);
 
 /* One word for machines: "starting", "ok", "slow", "probe_status", "probe_failed", "loading",
- * or the failure's name. */
+ * "loading_failed", "hung", or the failure's name. */
 const char *cause_word(struct cause c);
 
 struct health {
@@ -60,6 +62,9 @@ struct health {
     uint64_t next_probe_ms;
     uint64_t gap_until_ms; /* no probe before this, whoever asks */
     uint64_t blamed_ms;    /* when traffic last blamed or suspected it */
+    uint64_t loading_ms;   /* since when it loads; of CAUSE_LOADING */
+    bool needs_token;      /* good probes alone do not end this outage: it was silent */
+    uint64_t doubted_ms;   /* since when; a token must be younger */
 };
 
 void health_init(struct health *h, uint64_t now_ms);
@@ -91,6 +96,24 @@ bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint
 
 /* A complete answer of real traffic: clears suspicions. */
 void health_on_success(struct health *h, uint64_t now_ms);
+
+/*
+ * An engine that hangs behind a server that answers (tiers/vitals.h): DOWN, and until a token
+ * is seen its server's good probes do not raise it. True when state or cause changed.
+ */
+bool health_on_hang(struct health *h, uint64_t now_ms);
+
+/* DOWN by silence of real traffic, where somebody will ask it for a token: the same for its
+ * return. */
+void health_need_token(struct health *h, uint64_t now_ms);
+
+/* A token was seen at `token_ms`, anywhere. With enough good probes it is well at once; else
+ * the next one is due now. True when the state changed. */
+bool health_on_token(struct health *h, const struct health_policy *p, uint64_t token_ms,
+                     uint64_t now_ms);
+
+/* It cannot be asked for a token any more: as if one had come. */
+bool health_waive_token(struct health *h, const struct health_policy *p, uint64_t now_ms);
 
 enum { PROBE_GAP_MS = 500, DOWN_PROBE_MS = 2000, SUSPICIONS_DOWN = 3 };
 

@@ -75,6 +75,11 @@ bool verdict_is_fruitless(enum failure f)
     return verdict_of(f)->next == NEXT_ELSEWHERE && !is_ours;
 }
 
+bool verdict_is_silence(enum failure f)
+{
+    return f == FAILURE_first_token_timeout || f == FAILURE_stall || f == FAILURE_send_timeout;
+}
+
 enum retry_step verdict_next(enum failure f, const struct retry_policy *policy, uint32_t tries,
                              uint32_t retry_after_ms, uint32_t *wait_ms)
 {

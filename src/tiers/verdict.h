@@ -99,6 +99,9 @@ const struct verdict *verdict_of(enum failure f);
  * whoever's fault it is. */
 bool verdict_is_fruitless(enum failure f);
 
+/* True when it took the request, keeps the connection and says nothing. */
+bool verdict_is_silence(enum failure f);
+
 /* The failure that an HTTP status of a backend means; FAILURE_ok for 200. A 2xx other than 200
  * is FAILURE_bad_response. */
 enum failure failure_of_status(int status);

@@ -73,6 +73,9 @@ void vitals_see_engine(struct vitals *v, const struct engine_counters *c, uint64
     bool has_token = c->generated > was->generated || c->steps > was->steps;
     bool has_moved = has_token || c->prompt > was->prompt ||
                      (c->has_kv && was->has_kv && c->kv_permille != was->kv_permille);
+    if (is_first && c->generated > 0) {
+        v->moved_ms = now_ms; /* they count, though nobody saw it */
+    }
     if (!is_first && has_moved) {
         v->moved_ms = now_ms;
         note_sign(v, now_ms);
@@ -238,4 +241,46 @@ void vitals_end_probe(struct vitals *v, const struct vitals_policy *p, enum prob
         break;
     }
     v->ask_again_ms = now_ms + pause_ms(v, p);
+}
+
+/* --- publishing --- */
+
+enum { HAS_ENGINE_BIT = 3, HAS_KV_BIT = 4, KV_BIT = 5, RUNNING_BIT = 16, WAITING_BIT = 40 };
+
+uint64_t vital_pack(const struct vital_view *view)
+{
+    return (uint64_t)view->vital | (uint64_t)view->has_engine << HAS_ENGINE_BIT |
+           (uint64_t)view->has_kv << HAS_KV_BIT |
+           (uint64_t)(view->kv_permille & 0x3ff) << KV_BIT |
+           (uint64_t)(view->running & VITAL_COUNT_MAX) << RUNNING_BIT |
+           (uint64_t)(view->waiting & VITAL_COUNT_MAX) << WAITING_BIT;
+}
+
+struct vital_view vital_unpack(uint64_t word)
+{
+    return (struct vital_view){
+        .vital = (enum vital)(word & 7),
+        .has_engine = (word >> HAS_ENGINE_BIT & 1) != 0,
+        .has_kv = (word >> HAS_KV_BIT & 1) != 0,
+        .kv_permille = (uint16_t)(word >> KV_BIT & 0x3ff),
+        .running = (uint32_t)(word >> RUNNING_BIT & VITAL_COUNT_MAX),
+        .waiting = (uint32_t)(word >> WAITING_BIT & VITAL_COUNT_MAX),
+    };
+}
+
+static uint32_t bounded(uint32_t count)
+{
+    return count < VITAL_COUNT_MAX ? count : VITAL_COUNT_MAX;
+}
+
+struct vital_view vitals_view(const struct vitals *v)
+{
+    struct vital_view view = {.vital = v->word, .has_engine = v->has_engine};
+    if (v->has_engine) {
+        view.has_kv = v->engine.has_kv;
+        view.kv_permille = (uint16_t)(v->engine.has_kv ? v->engine.kv_permille : 0);
+        view.running = bounded(v->engine.running);
+        view.waiting = bounded(v->engine.waiting);
+    }
+    return view;
 }

@@ -61,11 +61,26 @@ struct engine_counters {
     bool may_prefill; /* what runs may be at its prompt, where its counters stand still */
 };
 
+/* What others see of it: a word, and the engine's load. */
+struct vital_view {
+    enum vital vital;
+    bool has_engine; /* the next three are known */
+    bool has_kv;
+    uint16_t kv_permille;
+    uint32_t running;
+    uint32_t waiting; /* it and `running`: at most VITAL_COUNT_MAX */
+};
+enum { VITAL_COUNT_MAX = 0xffffff };
+
+/* In one word and back. */
+uint64_t vital_pack(const struct vital_view *view);
+struct vital_view vital_unpack(uint64_t word);
+
 /* How a generation probe ended. */
 enum probe_end {
     PROBE_TOKEN,     /* a token came */
-    PROBE_SILENT,    /* none, or an error: it failed */
-    PROBE_UNTOLD,    /* it says nothing: loading, cut off by ourselves */
+    PROBE_SILENT,    /* none in time: it failed */
+    PROBE_UNTOLD,    /* nothing that tells: an error, nobody there, loading */
     PROBE_UNASKABLE, /* the question was refused (4xx): no use in asking for a while */
 };
 
@@ -79,7 +94,7 @@ struct vitals {
     uint64_t sign_ms;   /* the last sign of life: a token, or work at a prompt */
     uint64_t owed_ms;   /* since when something is owed; UINT64_MAX: nothing is */
     uint64_t engine_ms; /* when it was seen last */
-    uint64_t moved_ms;  /* when its counters last grew; 0: never */
+    uint64_t moved_ms;  /* when its counters last grew, or were first seen to count; 0: never */
     uint64_t hung_ms;   /* when the word became VITAL_HUNG */
     bool is_probing;
     uint64_t probe_ms;        /* when the last one began */
@@ -112,6 +127,9 @@ void vitals_end_probe(struct vitals *v, const struct vitals_policy *p, enum prob
 
 /* It cannot be asked for a token: nobody may make its return depend on one. */
 bool vitals_is_unaskable(const struct vitals *v, uint64_t now_ms);
+
+/* What is to be published of it. */
+struct vital_view vitals_view(const struct vitals *v);
 
 /* True while it is saturated: requests wait, no slot is free, or memory is nearly full. */
 bool engine_is_full(const struct engine_counters *c);

@@ -27,6 +27,7 @@ static const struct health_policy SMALL_HEALTH = {
     .degraded_after_ms = 2000,
     .down_after = 3,
     .up_after = 2,
+    .loading_limit_ms = 600000,
 };
 
 static inline void small_catalog_serve(struct small_catalog *s, size_t members)
