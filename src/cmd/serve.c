@@ -14,6 +14,7 @@
 #include "gate/calibrator.h"
 #include "gate/gateway.h"
 #include "gate/prober.h"
+#include "gate/watcher.h"
 #include "gate/worker.h"
 #include "ops/admin_api.h"
 
@@ -34,6 +35,7 @@ struct serve {
     struct loop *loop;
     struct prober *prober;
     struct calibrator *calibrator;
+    struct watcher *watcher;
     struct admin_api *admin;
     struct worker_thread *threads;
     size_t thread_count;
@@ -217,6 +219,15 @@ static void watch_signal(struct serve *s, uv_signal_t *handle, int number)
     CHECK(uv_signal_start(handle, on_signal, number) == 0);
 }
 
+/* For the watcher, whose loop runs only while the workers are there. */
+static void tell_workers(void *arg)
+{
+    struct serve *s = arg;
+    for (size_t i = 0; i < s->thread_count; i++) {
+        worker_tell_hang(s->threads[i].worker);
+    }
+}
+
 static void start_control(struct serve *s)
 {
     struct gateway *g = s->gateway;
@@ -226,6 +237,9 @@ static void start_control(struct serve *s)
     watch_signal(s, &s->on_int, SIGINT);
     s->prober = prober_start(g, s->loop);
     s->calibrator = calibrator_start(g, s->loop);
+    s->watcher = watcher_start(g, s->loop);
+    g->tell_hang = tell_workers;
+    g->tell_hang_arg = s;
     s->admin = admin_api_start(
         &(struct admin_api_conf){.loop = s->loop,
                                  .fd = s->admin_fd,
@@ -249,6 +263,7 @@ static void run(struct serve *s)
         uv_thread_join(&s->threads[i].thread);
     }
     admin_api_stop(&s->admin);
+    watcher_stop(&s->watcher);
     calibrator_stop(&s->calibrator);
     prober_stop(&s->prober);
     for (size_t i = 0; i < s->thread_count; i++) {

@@ -343,6 +343,10 @@ static void note_content(struct attempt *a)
         board_count_first_token(a->worker->gateway->board, a->backend->index,
                                 now_ms - a->started_ms);
     }
+    if (now_ms != a->progress_ms) {
+        board_note_content(a->worker->gateway->board, a->backend->index, now_ms);
+        a->is_hung = false;
+    }
     a->progress_ms = now_ms;
     a->tokens++;
     flow_add(&a->flow, now_ms);

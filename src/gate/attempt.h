@@ -69,6 +69,7 @@ struct attempt {
     bool finished;         /* every choice has its finish_reason */
     uint64_t share_due_ms; /* the exchange's: how long the first content may be waited for */
     bool may_be_silent;    /* as long as that: nothing is streamed, and nobody asked it to be */
+    bool is_hung;          /* its backend was found to hang since its last content */
     struct buf held;       /* events before the first content, in client form */
     struct upstream_error error; /* of client errors and error objects */
 

@@ -157,6 +157,30 @@ void exchange_end_all(struct worker *w)
     }
 }
 
+static bool note_hang(struct attempt *a, const struct board *b, uint64_t now_ms)
+{
+    struct backend_view v = {.state = STATE_HEALTHY};
+    if (a) {
+        v = board_view(b, a->backend->index, now_ms);
+        a->is_hung = v.state == STATE_DOWN && v.cause.kind == CAUSE_HUNG;
+    }
+    return a && a->is_hung;
+}
+
+void exchange_leave_hung(struct worker *w)
+{
+    uint64_t now_ms = loop_now_ms(w->loop);
+    list_each(&w->exchanges, node, after)
+    {
+        struct exchange *x = container_of(node, struct exchange, node);
+        bool is_hung = note_hang(x->attempt, w->gateway->board, now_ms);
+        is_hung = note_hang(x->hedge, w->gateway->board, now_ms) || is_hung;
+        if (is_hung) {
+            exchange_wake(x, WAKE_TIMER);
+        }
+    }
+}
+
 /* --- patience --- */
 
 bool exchange_turn_is_over(struct exchange *x)
@@ -208,6 +232,10 @@ uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
     if (a->error_due_ms != 0) {
         *as = a->failure;
         return a->error_due_ms;
+    }
+    if (a->is_hung) {
+        *as = a->first_content_ms != 0 ? FAILURE_stall : FAILURE_first_token_timeout;
+        return 0;
     }
     if (a->first_content_ms != 0) {
         return content_due(x, a, as);

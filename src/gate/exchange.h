@@ -129,5 +129,8 @@ void exchange_start(struct worker *w, struct http_conn *client);
 /* Records a reason and readies the exchange. */
 void exchange_wake(struct exchange *x, unsigned reasons);
 
+/* Some backend was found to hang: whoever waits for it no longer does. */
+void exchange_leave_hung(struct worker *w);
+
 /* Ends all exchanges of a worker whose loop no longer runs. */
 void exchange_end_all(struct worker *w);

@@ -104,6 +104,7 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->started_wall_ms = clock_wall_ms();
     g->wake_prober = no_one;
     g->wake_calibrator = no_one;
+    g->tell_hang = no_one;
     arena_init(&g->arena);
     g->board = board_new(&s->catalog, clock_mono_ms());
     g->tally = tally_new(&s->catalog);

@@ -41,6 +41,8 @@ struct gateway {
     void *wake_arg;
     void (*wake_calibrator)(void *arg); /* likewise */
     void *calibrator_arg;
+    void (*tell_hang)(void *arg); /* likewise: the board says that some backend hangs */
+    void *tell_hang_arg;
 
     /* private: */
     struct arena arena;

@@ -1,5 +1,6 @@
 #include "gate/worker.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -22,6 +23,21 @@ static void on_drain_limit(struct timer *t)
     http_server_cut(w->server);
 }
 
+static void on_hang(struct post *p, void *arg)
+{
+    struct worker *w = arg;
+    (void)p;
+    atomic_store(&w->hang_pending, false);
+    exchange_leave_hung(w);
+}
+
+void worker_tell_hang(struct worker *w)
+{
+    if (!atomic_exchange(&w->hang_pending, true)) {
+        loop_post(w->loop, &w->hang);
+    }
+}
+
 struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, size_t fd_count)
 {
     const struct catalog *catalog = &g->settings->catalog;
@@ -33,6 +49,7 @@ struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, siz
     rand_seed(&w->rand);
     list_init(&w->exchanges);
     timer_init(&w->drain_limit, on_drain_limit);
+    w->hang = (struct post){.run = on_hang, .arg = w};
     w->server = http_server_new(w->loop, &g->settings->limits, &handler, g->listen_tls,
                                 &g->connections);
     w->upstreams = mem_alloc(sizeof(w->upstreams[0]) * catalog->backend_count);

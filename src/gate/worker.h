@@ -29,6 +29,8 @@ struct worker {
     struct listener **listeners;
     size_t listener_count;
     struct timer drain_limit;
+    struct post hang;
+    _Atomic bool hang_pending;
 };
 
 /* Makes a worker for the bound descriptors `fds` (borrowed; duplicated). It does not run yet.
@@ -41,6 +43,10 @@ void worker_run(struct worker *w);
 /* From any thread: stop accepting, let running answers end, cut them after limit_ms, then stop.
  */
 void worker_drain(struct worker *w, uint32_t limit_ms);
+
+/* From any thread: the board says that some backend hangs; exchanges that wait for it move on.
+ */
+void worker_tell_hang(struct worker *w);
 
 /* After worker_run has returned. */
 void worker_free(struct worker **w);
