@@ -15,6 +15,8 @@ enum column {
     COLUMN_WHY,
     COLUMN_SINCE,
     COLUMN_RESUME,
+    COLUMN_VITALS,
+    COLUMN_ENGINE,
     COLUMN_IN_FLIGHT,
     COLUMN_TOKENS,
     COLUMN_FIRST_TOKEN,
@@ -28,7 +30,8 @@ static const struct {
     [COLUMN_MODEL] = {"MODEL", false},     [COLUMN_TIER] = {"TIER", true},
     [COLUMN_BACKEND] = {"BACKEND", false}, [COLUMN_STATE] = {"STATE", false},
     [COLUMN_WHY] = {"WHY", false},         [COLUMN_SINCE] = {"SINCE", false},
-    [COLUMN_RESUME] = {"RESUME", false},   [COLUMN_IN_FLIGHT] = {"IN-FLIGHT", true},
+    [COLUMN_RESUME] = {"RESUME", false},   [COLUMN_VITALS] = {"VITALS", false},
+    [COLUMN_ENGINE] = {"ENGINE", false},   [COLUMN_IN_FLIGHT] = {"IN-FLIGHT", true},
     [COLUMN_TOKENS] = {"TOK/S", true},     [COLUMN_FIRST_TOKEN] = {"FIRST-TOKEN p50/p99", true},
 };
 
@@ -116,6 +119,21 @@ static struct str first_token_cell(const json_t *backend, struct arena *a)
     return arena_printf(a, "%.0f/%.0f ms", p50, p99);
 }
 
+/* "8+3 45%": requests that run and wait in its engine, and how full its memory is. */
+static struct str engine_cell(const json_t *backend, struct arena *a)
+{
+    const json_t *engine = json_object_get(backend, "engine");
+    const json_t *kv = json_object_get(engine, "kv");
+    if (!json_is_object(engine)) {
+        return STR("-");
+    }
+    struct str requests =
+        arena_printf(a, "%.0f+%.0f", number(engine, "running"), number(engine, "waiting"));
+    return json_is_number(kv)
+               ? arena_printf(a, "%.*s %.0f%%", STR_FMT(requests), json_number_value(kv) * 100)
+               : requests;
+}
+
 /* --- rows --- */
 
 static void add_row(struct table *t, const struct row *row)
@@ -150,6 +168,8 @@ static void add_backend(struct table *t, struct str model, struct str tier, cons
         [COLUMN_WHY] = why_cell(backend, a),
         [COLUMN_SINCE] = since_cell(backend, a),
         [COLUMN_RESUME] = text_cell(place, "resume", a),
+        [COLUMN_VITALS] = text_cell(backend, "vitals", a),
+        [COLUMN_ENGINE] = engine_cell(backend, a),
         [COLUMN_IN_FLIGHT] = number_cell(backend, "in_flight", 0, a),
         [COLUMN_TOKENS] = number_cell(backend, "tokens_per_s", 1, a),
         [COLUMN_FIRST_TOKEN] = first_token_cell(backend, a),

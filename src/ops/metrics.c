@@ -5,6 +5,7 @@
 enum {
     MS_DECIMALS = 3,
     US_DECIMALS = 6,
+    PERMILLE_DECIMALS = 3,
     PAIRS_ALL_MAX = 16 /* with more backends, pairs appear when they have occurred */
 };
 
@@ -150,6 +151,46 @@ static void write_state(struct exposition *e, const struct scrape *s)
     }
 }
 
+static void write_vitals(struct exposition *e, const struct scrape *s)
+{
+    static const enum vital vitals[] = {VITAL_IDLE, VITAL_FLOWING, VITAL_BUSY, VITAL_SUSPECT,
+                                        VITAL_HUNG};
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        enum vital now = board_view(s->source->board, b->index, s->now_ms).vitals.vital;
+        for (size_t k = 0; k < sizeof(vitals) / sizeof(vitals[0]); k++) {
+            struct str values[] = {b->name, str_from(vital_name(vitals[k]))};
+            put_count(e, values, vitals[k] == now ? 1 : 0);
+        }
+    }
+}
+
+static void write_engine_requests(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        struct vital_view v = board_view(s->source->board, b->index, s->now_ms).vitals;
+        if (v.has_engine) {
+            put_count(e, (const struct str[]){b->name, STR("running")}, v.running);
+            put_count(e, (const struct str[]){b->name, STR("waiting")}, v.waiting);
+        }
+    }
+}
+
+static void write_engine_kv(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        struct vital_view v = board_view(s->source->board, b->index, s->now_ms).vitals;
+        if (v.has_engine && v.has_kv) {
+            exposition_put(e, &b->name, (struct figure){v.kv_permille, PERMILLE_DECIMALS});
+        }
+    }
+}
+
 /* --- the process --- */
 
 static void write_cpu(struct exposition *e, const struct scrape *s)
@@ -243,6 +284,26 @@ static const struct metric METRICS[] = {
       .labels = {"backend", "state"},
       .help = "1 for the state that the backend is in, 0 for the others."},
      write_state},
+    {{.name = "fallthrough_backend_vitals",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "vitals"},
+      .help =
+          "1 for what the signs of life of the backend say, 0 for the others; all 0: nobody "
+          "looks."},
+     write_vitals},
+    {{.name = "fallthrough_engine_requests",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "phase"},
+      .help =
+          "Requests in the backend's engine, whoever sent them, by its own counters; absent "
+          "while those are not known."},
+     write_engine_requests},
+    {{.name = "fallthrough_engine_kv_ratio",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend"},
+      .help = "Used share of the engine's memory for prompts and answers, by its own counters; "
+              "absent while that is not known."},
+     write_engine_kv},
     {{.name = "process_cpu_seconds_total",
       .kind = METRIC_COUNTER,
       .help = "User and system CPU time of this process."},

@@ -51,6 +51,25 @@ static json_t *ability_word(enum ability a)
     return name ? json_string(name) : json_null();
 }
 
+/* null while nobody looks, or nothing can be known. */
+static json_t *vitals_word(const struct vital_view *v)
+{
+    const char *name = vital_name(v->vital);
+    return name ? json_string(name) : json_null();
+}
+
+static json_t *engine_object(const struct vital_view *v)
+{
+    if (!v->has_engine) {
+        return json_null();
+    }
+    json_t *o = json_object();
+    put(o, "running", whole(v->running));
+    put(o, "waiting", whole(v->waiting));
+    put(o, "kv", v->has_kv ? json_real((double)v->kv_permille / 1000.0) : json_null());
+    return o;
+}
+
 static json_t *backend_object(const struct status_source *s, const struct backend *b,
                               uint64_t now_ms)
 {
@@ -72,6 +91,8 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     put(o, "for_s", json_real(seconds(now_ms - v.since_ms)));
     put(o, "resume", ability_word(board_worst_ability(s->board, b->index)));
     put(o, "in_flight", whole(v.in_flight));
+    put(o, "vitals", vitals_word(&v.vitals));
+    put(o, "engine", engine_object(&v.vitals));
     put(o, "tokens_per_s", json_real(rates_tokens_per_s(s->rates, b->index)));
     put(o, "first_token_p50_ms", whole(figures_first_token_ms(&f, 0.5)));
     put(o, "first_token_p99_ms", whole(figures_first_token_ms(&f, 0.99)));
@@ -171,7 +192,8 @@ static json_t *explain_one(const struct prospect *p, bool is_first, bool only_he
     char cause[96];
     cause_text(p->view.cause, cause, sizeof(cause));
     if (p->status == PICK_DOWN) {
-        snprintf(why, sizeof(why), "DOWN: %s; until probes prove it well", cause);
+        snprintf(why, sizeof(why), "DOWN: %s; until %s", cause,
+                 p->view.needs_token ? "it makes a token" : "probes prove it well");
         return prospect_object(p, "down", why, 0);
     }
     if (p->status == PICK_HELD) {

@@ -32,10 +32,17 @@ def without_calibration(streams: str) -> str:
     return streams if "calibrate" in streams else "{calibrate: 0, " + streams.strip()[1:]
 
 
+def without_vitals(health: str) -> str:
+    """The same for what looks after signs of life."""
+    off = "".join(f"{key}: 0, " for key in ("hang_after", "counters") if key not in health)
+    return "{" + off + health.strip()[1:]
+
+
 def make_config(backends: list[FakeLLM], tiers: list[list[FakeLLM]] | None, extra: dict[str, str],
                 backend_extra: dict[str, str]) -> str:
     keys = {**DEFAULTS, **extra}
     keys["streams"] = without_calibration(keys["streams"])
+    keys["health"] = without_vitals(keys["health"])
     lines = [f"{key}: {value}\n" for key, value in keys.items() if value]
     lines.append("backends:\n")
     for b in backends:
@@ -91,7 +98,8 @@ def gateway(tmp_path: pathlib.Path):
     """gateway(a, b) puts backend a in tier 1 and b in tier 2 of model `m` and waits for the first
     probes. `tiers=[[a, b], [c]]` shares a tier; `config=` replaces the whole file; other keywords
     are top-level keys of the file as YAML text; `backend_extra={"a": "…"}` adds to a backend;
-    `nofile=` limits its descriptors. Backends are not calibrated unless `streams=` says so."""
+    `nofile=` limits its descriptors. Backends are not calibrated unless `streams=` says so, their
+    counters not read and no token asked for unless `health=` has `counters` or `hang_after`."""
     with make_gateways(tmp_path) as make:
         yield make
 

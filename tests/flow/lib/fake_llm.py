@@ -38,6 +38,16 @@ class Request:
         """The gateway asks for itself: which models there are, or what can be resumed."""
         return self.headers.get("user-agent", "").endswith(" calibration")
 
+    @property
+    def is_vitals(self) -> bool:
+        """The gateway looks for signs of life: it reads counters, or asks for one token."""
+        return self.headers.get("user-agent", "").endswith(" vitals")
+
+    @property
+    def is_own(self) -> bool:
+        """Not what a client asked for, nor a probe."""
+        return self.is_calibration or self.is_vitals
+
 
 class PeerLeft(Exception):
     """The gateway closed its side while the script was still talking."""
@@ -148,6 +158,9 @@ class FakeLLM:
         self.health: Behaviour = lambda _q, w: w.reply(200, {"status": "ok"})
         self.models: Behaviour = lists_models()
         self.calibration: Behaviour = answers()
+        self.token: Behaviour = answers("yes")  # to the gateway's own request for one token
+        self.metrics: Behaviour = replies(404)
+        self.slots: Behaviour = replies(404)
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.socks: set[socket.socket] = set()
@@ -190,11 +203,11 @@ class FakeLLM:
 
     @property
     def chats(self) -> list[Request]:
-        return [r for r in list(self.requests) if r.method == "POST" and not r.is_calibration]
+        return [r for r in list(self.requests) if r.method == "POST" and not r.is_own]
 
     @property
     def probes(self) -> list[Request]:
-        return [r for r in list(self.requests) if r.method == "GET" and not r.is_calibration]
+        return [r for r in list(self.requests) if r.method == "GET" and not r.is_own]
 
     @property
     def calibrations(self) -> list[Request]:
@@ -203,6 +216,14 @@ class FakeLLM:
     @property
     def looks(self) -> list[Request]:
         return [r for r in list(self.requests) if r.method == "GET" and r.is_calibration]
+
+    @property
+    def token_requests(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.method == "POST" and r.is_vitals]
+
+    @property
+    def readings(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.method == "GET" and r.is_vitals]
 
     # --- the server ---
 
@@ -243,6 +264,9 @@ class FakeLLM:
     def _behaviour(self, request: Request) -> Behaviour:
         if request.is_calibration:
             return self.calibration if request.method == "POST" else self.models
+        if request.is_vitals:
+            reads = {"/metrics": self.metrics, "/slots": self.slots}
+            return self.token if request.method == "POST" else reads.get(request.path, self.models)
         if request.method != "POST":
             return self.health
         with self.lock:
@@ -413,6 +437,18 @@ def lists_models(root: str = "org/model", loaded: bool = True) -> Behaviour:
 def replies(status: int, body: Any = None, content_type: str = "application/json", **headers: str) -> Behaviour:
     shape = body if body is not None else {"error": {"message": f"scripted {status}", "type": "x", "code": status}}
     return lambda _q, w: w.reply(status, shape, content_type, **headers)
+
+
+def counts(running: int = 0, waiting: int = 0, generated: Callable[[], int] = lambda: 7,
+           kv: float = 0.1) -> Behaviour:
+    """vLLM's metrics; `generated` is asked at each reading."""
+    def play(_q: Request, w: Wire) -> None:
+        label = '{engine="0",model_name="m"}'
+        w.reply(200, f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{label} {running}.0\n"
+                     f"vllm:num_requests_waiting{label} {waiting}.0\nvllm:kv_cache_usage_perc{label} {kv}\n"
+                     f"vllm:prompt_tokens_total{label} 5.0\n"
+                     f"vllm:generation_tokens_total{label} {generated()}.0\n", "text/plain")
+    return play
 
 
 def resets() -> Behaviour:
