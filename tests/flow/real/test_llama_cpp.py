@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 
 import pytest
@@ -192,3 +194,65 @@ def test_measured_again_when_a_killed_server_is_back(running, gateway):
     assert gw.backend("one")["resume"] is None
     one.start()
     wait_exact(gw, "one")
+
+
+def frozen(server: Llama):
+    os.kill(server.process.pid, signal.SIGSTOP)
+
+
+def thawed(server: Llama):
+    os.kill(server.process.pid, signal.SIGCONT)
+
+
+def ask_in_background(gw, count: int):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(gw.chat(stream=True, timeout=120, **ASK)))
+               for _ in range(count)]
+    for t in threads:
+        t.start()
+
+    def all_of_them():
+        for t in threads:
+            t.join(120)
+        return answers
+    return all_of_them
+
+
+def test_frozen_under_load_it_hangs_everybody_is_answered_and_it_comes_back_with_a_token(running, gateway):
+    """Its health requests have a long time-out and its streams longer deadlines: what finds it is silence."""
+    one, two = running
+    gw = gateway(*running, deadlines="{first_token: 4s, first_token_per_1k: 0, stall: 60s}",
+                 health="{interval: 500ms, timeout: 60s, hang_after: 4s, counters: 500ms}")
+    wait_until(lambda: gw.backend("one")["engine"], 20, "its slots are read")
+    assert gw.chat(**ASK).backend == "one"
+    early = ask_in_background(gw, 3)
+    wait_until(lambda: gw.backend("one")["in_flight"] == 3, 10, "they are at work there")
+    frozen(one)
+    try:
+        began = time.monotonic()
+        gw.wait_state("one", "DOWN", 60)
+        found_s = time.monotonic() - began
+        late = ask_in_background(gw, 2)
+        for answer in early() + late():
+            assert answer.status == 200 and answer.is_whole_stream, answer.trail
+        assert len(early()) == 3 and all(a.backend == "two" for a in late())
+        wait_until(lambda: gw.backend("one")["reason"] == "hung", 60, "it is found to hang")
+        assert gw.state("one") == "DOWN"
+    finally:
+        thawed(one)
+    gw.wait_state("one", "HEALTHY", 60)
+    assert gw.logged("backend no longer hangs")
+    assert gw.chat(**ASK).backend == "one"
+    assert found_s < 30
+
+
+def test_its_slots_tell_its_load(running, gateway):
+    one, _ = running
+    gw = gateway(*running, deadlines=REAL["deadlines"], health="{interval: 1s, counters: 200ms, hang_after: 20s}")
+    sock = gw.open_chat({"model": "m", "stream": True, "max_tokens": 400, "ignore_eos": True,
+                         "messages": [{"role": "user", "content": "Count to a thousand."}]})
+    wait_until(lambda: (gw.backend("one")["engine"] or {}).get("running") == 1, 20, "a slot is busy")
+    assert gw.backend("one")["vitals"] == "flowing"
+    sock.close()
+    wait_until(lambda: gw.backend("one")["engine"]["running"] == 0, 20, "it is free again")
+    wait_until(lambda: gw.backend("one")["vitals"] == "idle", 5, "nothing is owed")
