@@ -9,28 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "anthropic_events.h"
 #include "llm/anthropic.h"
 #include "llm/anthropic_reply.h"
 #include "quotes.h"
 #include "wire/json.h"
-#include "wire/sse.h"
-
-#define START_USAGE(usage)                                                            \
-    "{'type':'message_start','message':{'id':'msg_1','type':'message','role':"        \
-    "'assistant','content':[],'model':'claude-x','stop_reason':null,'stop_sequence':" \
-    "null,'usage':" usage "}}"
-#define START START_USAGE("{'input_tokens':25,'output_tokens':1}")
-#define BLOCK(block) "{'type':'content_block_start','index':0,'content_block':" block "}"
-#define DELTA(delta) "{'type':'content_block_delta','index':0,'delta':" delta "}"
-#define TEXT(text) DELTA("{'type':'text_delta','text':" text "}")
-#define THINKING(text) DELTA("{'type':'thinking_delta','thinking':" text "}")
-#define INPUT(text) DELTA("{'type':'input_json_delta','partial_json':" text "}")
-#define CALL(id, input) BLOCK("{'type':'tool_use','id':'" id "','name':'f','input':" input "}")
-#define STOP_BLOCK "{'type':'content_block_stop','index':0}"
-#define STOP_FOR(reason)                                                         \
-    "{'type':'message_delta','delta':{'stop_reason':" reason ",'stop_sequence':" \
-    "null},'usage':{'output_tokens':15}}"
-#define STOP "{'type':'message_stop'}"
 
 #define CHUNK_OF(model)                                                          \
     "{'id':'chatcmpl-77','object':'chat.completion.chunk','created':1700000000," \
@@ -503,82 +486,6 @@ static void refuses_every_cut_of_an_event(void **state)
     arena_fini(&a);
 }
 
-/* --- a whole stream, however it is cut --- */
-
-#define EVENT(name, data) "event: " name "\ndata: " data "\n\n"
-
-static const char stream[] = EVENT("message_start", START) EVENT("ping", "{'type':'ping'}")
-    EVENT("content_block_start", BLOCK("{'type':'thinking','thinking':''}"))
-        EVENT("content_block_delta", THINKING("'Hm'")) EVENT("content_block_stop", STOP_BLOCK)
-            EVENT("content_block_start", BLOCK("{'type':'text','text':''}"))
-                EVENT("content_block_delta", TEXT("'H\xc3\xa9llo'"))
-                    EVENT("content_block_stop", STOP_BLOCK)
-                        EVENT("content_block_start", CALL("toolu_1", "{}"))
-                            EVENT("content_block_delta", INPUT("'{\\'a\\':1}'"))
-                                EVENT("content_block_stop", STOP_BLOCK)
-                                    EVENT("message_delta", STOP_FOR("'tool_use'"))
-                                        EVENT("message_stop", STOP);
-
-struct told {
-    char chunks[8192];
-    size_t len;
-    bool is_done;
-};
-
-static void take_piece(struct reply *r, struct sse_decoder *d, struct str in, struct told *told)
-{
-    struct sse_event event;
-    struct reply_event ev;
-    char *copy = malloc(in.len + 1);
-    assert_non_null(copy);
-    memcpy(copy, in.ptr, in.len);
-    struct str rest = str_of(copy, in.len);
-    while (sse_next(d, &rest, &event) == ERR_OK) {
-        assert_int_equal(reply_read_event(r, event.data, &ev), ERR_OK);
-        assert_true(told->len + ev.chunk.len < sizeof(told->chunks));
-        if (ev.chunk.len > 0) {
-            memcpy(told->chunks + told->len, ev.chunk.ptr, ev.chunk.len);
-            told->len += ev.chunk.len;
-        }
-        told->is_done = ev.is_done;
-    }
-    assert_int_equal(sse_keep(d, &rest), ERR_OK);
-    free(copy);
-}
-
-static void play_cut(struct str text, size_t cut, struct told *told)
-{
-    struct reply r;
-    struct sse_decoder d;
-    *told = (struct told){.len = 0};
-    start(&r, true);
-    sse_init(&d, 4096);
-    take_piece(&r, &d, str_of(text.ptr, cut), told);
-    take_piece(&r, &d, str_from_at(text, cut), told);
-    sse_fini(&d);
-    stop(&r);
-}
-
-static void tells_the_same_wherever_the_stream_is_cut(void **state)
-{
-    struct told whole;
-    struct told told;
-    struct arena a;
-    (void)state;
-    arena_init(&a);
-    struct str text = quotes(&a, stream);
-    play_cut(text, 0, &whole);
-    assert_true(whole.is_done);
-    assert_true(str_has(str_of(whole.chunks, whole.len), STR("\"H\xc3\xa9llo\"")));
-    for (size_t cut = 1; cut < text.len; cut++) {
-        play_cut(text, cut, &told);
-        assert_true(told.is_done);
-        assert_int_equal(told.len, whole.len);
-        assert_memory_equal(told.chunks, whole.chunks, whole.len);
-    }
-    arena_fini(&a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -599,7 +506,6 @@ int main(void)
         cmocka_unit_test(refuses_events_of_another_shape),
         cmocka_unit_test(refuses_more_of_the_answer_after_its_end),
         cmocka_unit_test(refuses_every_cut_of_an_event),
-        cmocka_unit_test(tells_the_same_wherever_the_stream_is_cut),
     };
     return cmocka_run_group_tests_name("llm/anthropic_reply", tests, NULL, NULL);
 }
