@@ -88,7 +88,7 @@ static uint64_t next_due(const struct exchange *x)
     if (x->step == &step_backoff) {
         return sooner(x->backoff_until_ms, x->due_ms);
     }
-    if (x->step == &step_relay && http_reply_pending(x->client) > 0) {
+    if (x->step == &step_relay && relay_client_is_behind(x)) {
         return x->due_ms; /* the backend is not being waited for */
     }
     uint64_t due_ms = sooner(x->due_ms, exchange_attempt_due(x, x->attempt, &unused));

@@ -119,3 +119,9 @@ const struct step *hedge_go_on(struct exchange *x);
 
 /* Awaits the end of an attempt whose client has everything. */
 const struct step *exchange_linger(struct exchange *x);
+
+/* After commit: true while the client has not taken what was sent. Nothing is read for it then,
+ * and its slowness is not the backend's silence. One that is to go on with a broken answer is
+ * asked all the same, and heard up to its first content, or its time would pass before it has
+ * begun. */
+bool relay_client_is_behind(const struct exchange *x);

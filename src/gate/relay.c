@@ -122,12 +122,16 @@ static const struct step *relay_more(struct exchange *x, struct batch *b)
     return NULL;
 }
 
-/* True while the client has not taken what was sent: nothing is read for it then, and its
- * slowness is not the backend's silence. */
+bool relay_client_is_behind(const struct exchange *x)
+{
+    return x->attempt->first_content_ms != 0 && http_reply_pending(x->client) > 0;
+}
+
+/* Stops and restarts reading from the backend accordingly. */
 static bool client_is_behind(struct exchange *x)
 {
     struct attempt *a = x->attempt;
-    bool is_behind = http_reply_pending(x->client) > 0;
+    bool is_behind = relay_client_is_behind(x);
     if (is_behind) {
         attempt_pause(a);
     } else if (a->is_paused) {

@@ -7,7 +7,13 @@
 #include "sim_text.h"
 #include "wire/http_head.h"
 
-enum { ANSWER_MAX = 64 << 20, THINK_MAX_MS = 400, THINK_LONG_MS = 30000, PILE_MAX = 300000 };
+enum {
+    ANSWER_MAX = 64 << 20,
+    THINK_MAX_MS = 400,
+    THINK_LONG_MS = 30000,
+    NAP_MAX_MS = 15000,
+    PILE_MAX = 300000
+};
 
 /* --- the end of an exchange --- */
 
@@ -132,10 +138,14 @@ static void take(struct client *c, struct str bytes)
 static void schedule_read(struct client *c)
 {
     bool is_slow = c->now && c->now->plan.is_slow;
-    uint32_t after_ms = is_slow ? draw_between(c->rand, 10, 400) : rand_below(c->rand, 3);
-    if (!sim_event_is_set(&c->read)) {
-        sim_event_set(&c->read, after_ms);
+    if (sim_event_is_set(&c->read)) {
+        return;
     }
+    uint32_t after_ms = is_slow ? draw_between(c->rand, 10, 400) : rand_below(c->rand, 3);
+    if (is_slow && draw_percent(c->rand, 8)) {
+        after_ms = rand_below(c->rand, NAP_MAX_MS);
+    }
+    sim_event_set(&c->read, after_ms);
 }
 
 /* Everything that was written has been read, and then the gateway closed. */
@@ -217,7 +227,9 @@ static void note_known(struct client *c)
         struct backend_view v = board_view(g->board, i, now_ms);
         bool is_held = v.hold_until_ms > now_ms;
         c->now->known[i] = (struct known_backend){
-            .state = v.state, .hold_ms = is_held ? (uint32_t)(v.hold_until_ms - now_ms) : 0};
+            .state = v.state,
+            .cause = v.cause,
+            .hold_ms = is_held ? (uint32_t)(v.hold_until_ms - now_ms) : 0};
     }
 }
 

@@ -5,7 +5,7 @@
 #include "sim_loop.h"
 
 /* PROBE_GAP_MS of tiers/health.h, less what connecting may take off it. */
-enum { PROBE_GAP_LEAST_MS = 450, EVENT_END_MAX = 64 };
+enum { PROBE_GAP_LEAST_MS = 450, EVENT_END_MAX = 64, PROMPT_MS = 700 };
 
 static bool was_asked(const struct sim_exchange *x, const struct server *sv)
 {
@@ -130,6 +130,26 @@ static void check_cost(const struct server *sv, const struct sim_exchange *x)
     }
 }
 
+/* Between giving one up and asking the next nothing is waited for but a connection, and for the
+ * probes that tell whether two have died. */
+static void check_prompt(const struct server *sv, const struct sim_exchange *x,
+                         const struct ask *k)
+{
+    const struct ask *before = x->ask_count > 0 ? &x->asks[x->ask_count - 1] : NULL;
+    if (!before || !before->is_cancelled || !is_committed(x)) {
+        return;
+    }
+    for (uint32_t i = 0; i < sv->all->count; i++) {
+        if (sv->all->at[i].connect_trouble_ms >= before->over_ms) {
+            return;
+        }
+    }
+    if (k->at_ms > before->over_ms + PROMPT_MS) {
+        record_fail(sv->all->record, x, "%.*s is asked only %" PRIu64 " ms after the break",
+                    STR_FMT(sv->conf->name), k->at_ms - before->over_ms);
+    }
+}
+
 void manners_judge(const struct server *sv, const struct sim_exchange *x, const struct ask *k)
 {
     check_left(sv, x, k);
@@ -137,6 +157,7 @@ void manners_judge(const struct server *sv, const struct sim_exchange *x, const 
     check_clients_error(sv, x);
     check_preference(sv, x);
     check_cost(sv, x);
+    check_prompt(sv, x, k);
 }
 
 void manners_judge_probe(struct server *sv)

@@ -96,6 +96,26 @@ static void check_asks(struct judgement *j)
     check_no_more(j);
 }
 
+static bool is_silence(enum failure f)
+{
+    return f == FAILURE_first_token_timeout || f == FAILURE_stall || f == FAILURE_send_timeout;
+}
+
+static bool is_break(enum failure f)
+{
+    return f == FAILURE_reset || f == FAILURE_closed || f == FAILURE_truncated;
+}
+
+/* Down for what it never did. */
+static bool is_slandered(const struct server *sv, const struct known_backend *known)
+{
+    if (known->state != STATE_DOWN || known->cause.kind != CAUSE_TRAFFIC) {
+        return false;
+    }
+    return (is_silence(known->cause.failure) && !sv->has_been_silent) ||
+           (is_break(known->cause.failure) && !sv->has_broken);
+}
+
 /* A backend that never did anything wrong is not to be blamed. */
 static void check_blame(struct judgement *j)
 {
@@ -105,6 +125,10 @@ static void check_blame(struct judgement *j)
         if (known->hold_ms > HOLD_MOST_MS) {
             record_fail(j->oracle->record, j->x, "b%u is left alone for %u ms", i,
                         known->hold_ms);
+        }
+        if (is_slandered(&all->at[i], known)) {
+            record_fail(j->oracle->record, j->x, "b%u is down for %s, but never was to blame",
+                        i, cause_word(known->cause));
         }
         if (!all->at[i].has_misbehaved && (known->state == STATE_DOWN || known->hold_ms > 0)) {
             record_fail(j->oracle->record, j->x, "%.*s is taken for bad, but did nothing wrong",

@@ -20,6 +20,7 @@ enum { RECORD_ASKS_MAX = 48, RECORD_EXCHANGES_MAX = 4, RECORD_SERVERS_MAX = 6 };
 /* What the gateway knew of a backend when it last said something to the client. */
 struct known_backend {
     enum state state;
+    struct cause cause;
     uint32_t hold_ms; /* left alone for so long; 0: not */
 };
 

@@ -41,10 +41,23 @@ uint16_t servers_port(uint32_t i)
     return (uint16_t)(FIRST_PORT + i);
 }
 
+/* It cannot be reached, or does not listen. */
 static void note_connect_trouble(struct server *sv)
 {
     sv->connect_trouble_ms = sim_now_ms();
     sv->has_misbehaved = true;
+    sv->has_been_silent = true;
+    sv->has_broken = true;
+}
+
+static void note_fault(struct server *sv, enum fault f)
+{
+    bool is_silent = f == SIM_stall || f == SIM_slow || f == SIM_late;
+    bool is_break = f == SIM_reset || f == SIM_close || f == SIM_die || f == SIM_bad_framing ||
+                    f == SIM_junk;
+    sv->has_misbehaved = true;
+    sv->has_been_silent = sv->has_been_silent || is_silent;
+    sv->has_broken = sv->has_broken || is_break;
 }
 
 /* --- the end of a session --- */
@@ -231,7 +244,7 @@ static enum fault draw_fault(const struct server *sv, const struct sim_exchange 
                              const struct ask *k, struct rand *r)
 {
     bool is_first = k == &x->asks[0];
-    bool has_its_own = x->plan.leaving != LEAVE_NOT || x->plan.is_slow;
+    bool has_its_own = x->plan.leaving != LEAVE_NOT;
     uint32_t percent = is_first && !has_its_own ? 97 : sv->fault_percent;
     return draw_percent(r, percent) ? fault_draw(r) : SIM_none;
 }
@@ -288,7 +301,7 @@ static void script_ask(struct session *s, struct sim_exchange *x, struct ask *k)
     s->script = reply_compose(k, &sv->conf->deadlines, &r, &sv->all->arena);
     judge_hope(x, k);
     if (!is_harmless(k)) {
-        sv->has_misbehaved = true;
+        note_fault(sv, k->fault);
     }
     trace_ask(sv, x, k, &s->script);
     s->ask = k;

@@ -30,6 +30,8 @@ struct server {
     uint64_t dead_until_ms;
     uint64_t connect_trouble_ms; /* when it last could not be asked; 0: never */
     bool has_misbehaved;         /* ever did anything that it may be blamed for */
+    bool has_been_silent;        /* took longer than anybody waits, or might have */
+    bool has_broken;             /* broke a connection off */
     uint64_t probed_ms;          /* when it was last probed */
     struct list sessions;        /* its open connections */
 };
