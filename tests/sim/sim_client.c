@@ -217,14 +217,14 @@ static void on_read(struct sim_event *e)
 
 static void note_known(struct client *c)
 {
-    const struct gateway *g = c->worker->gateway;
+    const struct board *board = c->worker->gateway->board;
     uint64_t now_ms = sim_now_ms();
     if (!c->now) {
         return;
     }
     c->now->answered_ms = now_ms;
-    for (uint32_t i = 0; i < g->settings->catalog.backend_count; i++) {
-        struct backend_view v = board_view(g->board, i, now_ms);
+    for (uint32_t i = 0; i < c->servers->count; i++) {
+        struct backend_view v = board_view(board, i, now_ms);
         bool is_held = v.hold_until_ms > now_ms;
         c->now->known[i] = (struct known_backend){
             .state = v.state,

@@ -218,10 +218,10 @@ static void on_judge(void *owner, struct sim_exchange *x)
     oracle_judge(&ep->oracle, x);
 }
 
-static void start_gateway(struct episode *ep, const struct settings *s, uint64_t seed)
+static void start_gateway(struct episode *ep, const struct setup *setup, uint64_t seed)
 {
     const char *why = "";
-    enum err e = gateway_new(s, &ep->gateway, &why);
+    enum err e = gateway_new(setup->settings, &ep->gateway, &why);
     CHECK(e == ERR_OK);
     ep->worker_count = draw_percent(&ep->rand, 75) ? 1 : WORKERS_MAX;
     for (uint32_t w = 0; w < ep->worker_count; w++) {
@@ -258,16 +258,17 @@ static void make_exchanges(struct episode *ep, uint64_t seed)
     }
 }
 
-static void start(struct episode *ep, uint64_t seed, const struct settings *s)
+static void start(struct episode *ep, uint64_t seed, const struct setup *setup)
 {
     sim_event_init(&ep->watch, on_watch);
     sim_event_init(&ep->drain, on_drain);
     ep->started_ms = sim_now_ms();
-    servers_start(&ep->servers, &ep->record, s,
+    servers_start(&ep->servers, &ep->record, setup,
                   draw_stream(rand_next(&ep->rand), LANE_EPISODE, 1), seed);
-    start_gateway(ep, s, seed);
+    start_gateway(ep, setup, seed);
     make_exchanges(ep, seed);
-    ep->oracle = (struct oracle){.record = &ep->record, .settings = s, .servers = &ep->servers};
+    ep->oracle =
+        (struct oracle){.record = &ep->record, .setup = setup, .servers = &ep->servers};
     uint32_t spread_ms = draw_percent(&ep->rand, 50) ? 5 : 3000;
     for (uint32_t i = 0; i < ep->record.count; i++) {
         client_start(&ep->clients[i], rand_below(&ep->rand, spread_ms));
@@ -323,7 +324,7 @@ static void report(const struct episode *ep, struct episode_result *out)
     }
 }
 
-void episode_run(uint64_t seed, uint64_t number, const struct settings *s, bool loud,
+void episode_run(uint64_t seed, uint64_t number, const struct setup *setup, bool loud,
                  struct episode_result *out)
 {
     struct episode *ep = mem_alloc(sizeof(*ep));
@@ -333,7 +334,7 @@ void episode_run(uint64_t seed, uint64_t number, const struct settings *s, bool 
     ep->record.is_loud = loud;
     arena_init(&ep->record.arena);
     size_t blocks = sim_memory_blocks();
-    start(ep, seed, s);
+    start(ep, seed, setup);
     run(ep);
     if (!are_stopped(ep)) {
         report(ep, out); /* nothing can be ended that hangs: it is left as it is */

@@ -3,8 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gate/settings.h"
 #include "sim_oracle.h"
+#include "sim_setup.h"
 
 /*
  * A few exchanges at one gateway with the real workers and prober, from its start to its end:
@@ -22,5 +22,5 @@ struct episode_result {
 };
 
 /* Runs episode `number` of the seed. `loud`: says what happens. */
-void episode_run(uint64_t seed, uint64_t number, const struct settings *s, bool loud,
+void episode_run(uint64_t seed, uint64_t number, const struct setup *setup, bool loud,
                  struct episode_result *out);

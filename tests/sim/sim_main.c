@@ -13,7 +13,7 @@
 #include "sim_setup.h"
 
 /*
- * sim [--seed S|random] [--exchanges N] [--failures N] [--only EXCHANGE] [-v]
+ * sim [--seed S|random] [--exchanges N] [--failures N] [--echo PERCENT] [--only EXCHANGE] [-v]
  *
  * The real gateway (gate, llm, tiers, wire, base, and net down to its sockets) on scripted
  * clients and backends, a virtual clock and an order of events drawn from the seed. In each
@@ -25,6 +25,9 @@
  *     backends   sim_server, sim_fault, sim_reply (HTTP), sim_speech and sim_events (bodies)
  *     judges     sim_record; sim_request and sim_manners: what backends were asked;
  *                sim_reading and sim_oracle: what the client got
+ *
+ * --echo lets so many percent of the backends repeat a half answer before they go on with it,
+ * as some old servers do. The gateway must have measured that; without, texts are doubled.
  *
  * Exit 0 when everything held, 1 when not. Each failure is printed with the command that
  * replays it, with -v to see all that happens.
@@ -39,6 +42,7 @@ struct options {
     uint64_t seed;
     uint64_t exchanges;
     uint64_t failures; /* stops after so many */
+    uint64_t echo_percent;
     bool has_only;
     uint64_t only;
     bool is_loud;
@@ -90,12 +94,12 @@ static double now_s(void)
 
 /* --- running --- */
 
-static bool run_episode(const struct options *o, uint64_t number, const struct settings *s,
+static bool run_episode(const struct options *o, uint64_t number, const struct setup *setup,
                         struct episode_result *sum)
 {
     sum->failure[0] = '\0';
     set_replay(o, number * EPISODE_EXCHANGES);
-    episode_run(o->seed, number, s, o->is_loud, sum);
+    episode_run(o->seed, number, setup, o->is_loud, sum);
     if (sum->failure[0] == '\0') {
         return true;
     }
@@ -125,7 +129,7 @@ static void show_sum(const struct options *o, const struct episode_result *sum, 
 static int run_all(const struct options *o)
 {
     struct episode_result sum = {.whole = 0};
-    struct settings *s = NULL;
+    struct setup setup = {.settings = NULL};
     uint64_t loaded = UINT64_MAX;
     uint64_t first = o->has_only ? o->only / EPISODE_EXCHANGES : 0;
     uint64_t count =
@@ -135,12 +139,13 @@ static int run_all(const struct options *o)
     for (uint64_t i = first; i < first + count && failures < o->failures; i++) {
         if (i / EPISODES_A_SETTING != loaded) {
             loaded = i / EPISODES_A_SETTING;
-            settings_free(&s);
-            s = setup_load(o->seed, loaded, o->is_loud);
+            setup_unload(&setup);
+            setup_load(&setup, o->seed, loaded, o->is_loud);
+            setup.echo_percent = (uint32_t)o->echo_percent;
         }
-        failures += run_episode(o, i, s, &sum) ? 0 : 1;
+        failures += run_episode(o, i, &setup, &sum) ? 0 : 1;
     }
-    settings_free(&s);
+    setup_unload(&setup);
     show_sum(o, &sum, now_s() - began_s);
     return failures > 0 ? 1 : 0;
 }
@@ -180,6 +185,8 @@ static bool read_options(int argc, char **argv, struct options *o)
             is_fine = read_number(value, &o->exchanges);
         } else if (strcmp(argv[i], "--failures") == 0) {
             is_fine = read_number(value, &o->failures);
+        } else if (strcmp(argv[i], "--echo") == 0) {
+            is_fine = read_number(value, &o->echo_percent);
         } else if (strcmp(argv[i], "--only") == 0) {
             is_fine = read_number(value, &o->only);
             o->has_only = true;
@@ -198,8 +205,10 @@ int main(int argc, char **argv)
         .program = argv[0], .seed = default_seed, .exchanges = 2000, .failures = 10};
     sim_memory_start();
     if (!read_options(argc, argv, &o)) {
-        (void)fprintf(stderr, "usage: sim [--seed S|random] [--exchanges N] [--failures N] "
-                              "[--only EXCHANGE] [-v]\n");
+        (void)fprintf(
+            stderr,
+            "usage: sim [--seed S|random] [--exchanges N] [--failures N] [--echo PERCENT] "
+            "[--only EXCHANGE] [-v]\n");
         return 2;
     }
     if (log_open(STR("stderr"), o.is_loud ? LOG_DEBUG : LOG_OFF, LOG_LOGFMT) != ERR_OK) {

@@ -123,8 +123,7 @@ static void check_preference(const struct server *sv, const struct sim_exchange 
 /* It would be paid for an answer in other words. */
 static void check_cost(const struct server *sv, const struct sim_exchange *x)
 {
-    if (sv->conf->type == BACKEND_OPENAI && sv->all->resume != RESUME_POLICY_ANY &&
-        is_committed(x)) {
+    if (sv->conf->type == BACKEND_OPENAI && sv->all->resume != SETUP_ANY && is_committed(x)) {
         record_fail(sv->all->record, x, "%.*s is asked for what it would be paid for twice",
                     STR_FMT(sv->conf->name));
     }

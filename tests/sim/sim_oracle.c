@@ -240,7 +240,7 @@ static void check_usage(struct judgement *j, const struct ask *last)
 static void check_marks(struct judgement *j, const struct ask *last)
 {
     const struct server *sv = &j->oracle->servers->at[last->backend];
-    bool is_marked = j->oracle->settings->annotate == ANNOTATE_BODY;
+    bool is_marked = j->oracle->setup->marks_bodies;
     if (is_marked != (j->rd.backend.len > 0) ||
         (is_marked && !str_eq(j->rd.backend, sv->conf->name))) {
         wrong(j, "_backend is not the one that finished");
@@ -317,10 +317,9 @@ static bool cannot_take(const struct plan *p, const struct backend *b)
 /* After the first words only some may go on. */
 static bool may_resume_at(const struct judgement *j, const struct backend *b)
 {
-    enum resume_policy policy = j->oracle->settings->streams.resume;
-    bool is_costly = b->type == BACKEND_OPENAI && policy == RESUME_POLICY_EXACT;
-    return policy != RESUME_POLICY_OFF && j->x->plan.n == 1 && j->x->plan.call_count == 0 &&
-           !is_costly;
+    enum setup_resume policy = j->oracle->setup->resume;
+    bool is_costly = b->type == BACKEND_OPENAI && policy == SETUP_EXACT;
+    return policy != SETUP_OFF && j->x->plan.n == 1 && j->x->plan.call_count == 0 && !is_costly;
 }
 
 /* Why this backend did not have to finish it; NULL: it should have. */
@@ -484,7 +483,7 @@ static uint64_t total_ms(const struct model *m)
 
 void oracle_judge(struct oracle *o, struct sim_exchange *x)
 {
-    struct judgement j = {.oracle = o, .x = x, .model = &o->settings->catalog.models[0]};
+    struct judgement j = {.oracle = o, .x = x, .model = o->setup->model};
     struct arena a;
     j.due_ms = x->asked_ms + total_ms(j.model);
     arena_init(&a);

@@ -2,9 +2,9 @@
 
 #include <stdint.h>
 
-#include "gate/settings.h"
 #include "sim_record.h"
 #include "sim_server.h"
+#include "sim_setup.h"
 
 /*
  * What is allowed: derived from the script, and compared with what the client was given.
@@ -19,9 +19,9 @@
  */
 
 struct oracle {
-    struct record *record;           /* borrowed */
-    const struct settings *settings; /* borrowed */
-    const struct servers *servers;   /* borrowed */
+    struct record *record;         /* borrowed */
+    const struct setup *setup;     /* borrowed */
+    const struct servers *servers; /* borrowed */
     uint64_t whole;
     uint64_t resumed; /* of those: by more than one backend */
     uint64_t errors;  /* instead of an answer */

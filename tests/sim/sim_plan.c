@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "sim_draw.h"
 
-enum { BODY_MAX = 1 << 20, PAD_MAX = 40000 };
+enum { BODY_MAX = 1 << 20, PAD_MAX = 40000, INQUIRY_PROMPT = 10 };
 
 static const struct str marker = STR_INIT("exchange #");
 
@@ -208,6 +208,12 @@ void plan_make(struct plan *p, uint64_t number, struct str model, struct rand *r
     if (p->leaving == LEAVE_BEFORE) {
         p->leave_after = rand_below(r, (uint32_t)p->body.len);
     }
+}
+
+void plan_make_inquiry(struct plan *p, struct rand *r, struct arena *a)
+{
+    *p = (struct plan){.n = 1, .is_counted = true, .prompt_tokens = INQUIRY_PROMPT};
+    said_make(&p->content[0], TOKENS_MAX, 0, r, a);
 }
 
 bool plan_is_too_much(const struct plan *p)

@@ -65,6 +65,10 @@ struct plan {
 void plan_make(struct plan *p, uint64_t number, struct str model, struct rand *r,
                struct arena *a);
 
+/* What the model says to questions of the gateway's own (a probe that generates, a
+ * calibration). */
+void plan_make_inquiry(struct plan *p, struct rand *r, struct arena *a);
+
 /* Asks for something that Ollama has not. */
 bool plan_is_too_much(const struct plan *p);
 

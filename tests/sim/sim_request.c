@@ -7,7 +7,7 @@ enum { ASSUMED_TOKENS = 500 }; /* what a cap is taken of where the client named 
 
 struct reading {
     struct record *record;
-    struct sim_exchange *exchange;
+    struct sim_exchange *exchange; /* NULL: it is a question of the gateway's own */
     const struct backend *backend;
     struct ask *ask;
     json_t *body;
@@ -31,15 +31,31 @@ static bool find_exchange(struct reading *rd)
     uint64_t number;
     const json_t *first = json_array_get(json_object_get(rd->body, "messages"), 0);
     if (!plan_number_of(text_of(json_object_get(first, "content")), &number)) {
-        return wrong(rd, "the first message is not the client's");
+        return true;
     }
     rd->exchange = record_find(rd->record, number);
     return rd->exchange ? true : wrong(rd, "of an exchange that there is not");
 }
 
+/* The lowest one of all that servers understand; none: false. */
+static bool find_limit(const json_t *body, uint64_t *limit)
+{
+    const json_t *given[] = {json_object_get(body, "max_tokens"),
+                             json_object_get(body, "max_completion_tokens"),
+                             json_object_get(json_object_get(body, "options"), "num_predict")};
+    *limit = UINT64_MAX;
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        uint64_t number = (uint64_t)json_integer_value(given[i]);
+        if (json_is_integer(given[i]) && number < *limit) {
+            *limit = number;
+        }
+    }
+    return *limit != UINT64_MAX;
+}
+
 static bool read_partial(struct reading *rd, const json_t *message)
 {
-    const struct plan *p = &rd->exchange->plan;
+    const struct plan *p = rd->ask->plan;
     struct ask *k = rd->ask;
     bool is_assistant = str_eq(text_of(json_object_get(message, "role")), STR("assistant"));
     struct str partial = text_of(json_object_get(message, "content"));
@@ -61,9 +77,20 @@ static bool read_partial(struct reading *rd, const json_t *message)
     return true;
 }
 
+/* The question is its own; only a half answer behind it must be right. */
+static bool read_inquiry(struct reading *rd)
+{
+    const json_t *messages = json_object_get(rd->body, "messages");
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    rd->ask->has_limit = find_limit(rd->body, &rd->ask->limit);
+    rd->ask->streams = json_is_true(json_object_get(rd->body, "stream"));
+    bool is_half = str_eq(text_of(json_object_get(last, "role")), STR("assistant"));
+    return !is_half || read_partial(rd, last);
+}
+
 static bool read_messages(struct reading *rd)
 {
-    const struct plan *p = &rd->exchange->plan;
+    const struct plan *p = rd->ask->plan;
     const json_t *messages = json_object_get(rd->body, "messages");
     size_t count = json_array_size(messages);
     if (count < p->message_count || count > p->message_count + 1) {
@@ -78,25 +105,9 @@ static bool read_messages(struct reading *rd)
     return count == p->message_count || read_partial(rd, json_array_get(messages, count - 1));
 }
 
-/* The lowest one of all that servers understand; none: false. */
-static bool find_limit(const json_t *body, uint64_t *limit)
-{
-    const json_t *given[] = {json_object_get(body, "max_tokens"),
-                             json_object_get(body, "max_completion_tokens"),
-                             json_object_get(json_object_get(body, "options"), "num_predict")};
-    *limit = UINT64_MAX;
-    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
-        uint64_t number = (uint64_t)json_integer_value(given[i]);
-        if (json_is_integer(given[i]) && number < *limit) {
-            *limit = number;
-        }
-    }
-    return *limit != UINT64_MAX;
-}
-
 static bool read_limit(struct reading *rd)
 {
-    const struct plan *p = &rd->exchange->plan;
+    const struct plan *p = rd->ask->plan;
     const struct degrade_policy *d = &rd->backend->degrade;
     struct ask *k = rd->ask;
     bool is_capped = d->has_max_tokens && !(p->has_limit && p->limit <= d->max_tokens);
@@ -126,7 +137,7 @@ static bool read_limit(struct reading *rd)
 
 static bool read_options(struct reading *rd)
 {
-    const struct plan *p = &rd->exchange->plan;
+    const struct plan *p = rd->ask->plan;
     struct ask *k = rd->ask;
     const json_t *n = json_object_get(rd->body, "n");
     const json_t *options = json_object_get(rd->body, "stream_options");
@@ -153,18 +164,31 @@ static bool read_options(struct reading *rd)
     return true;
 }
 
-struct sim_exchange *request_read(struct record *rec, const struct backend *b, struct str body,
-                                  struct ask *k)
+static bool read_all(struct reading *rd, const struct plan *inquiry)
+{
+    if (!rd->body) {
+        return wrong(rd, "it is no JSON");
+    }
+    if (!find_exchange(rd)) {
+        return false;
+    }
+    rd->ask->plan = rd->exchange ? &rd->exchange->plan : inquiry;
+    if (!str_eq(text_of(json_object_get(rd->body, "model")), rd->ask->model)) {
+        return wrong(rd, "the model is not as the backend knows it");
+    }
+    if (!rd->exchange) {
+        return read_inquiry(rd);
+    }
+    return read_messages(rd) && read_limit(rd) && read_options(rd);
+}
+
+bool request_read(struct record *rec, const struct backend *b, const struct plan *inquiry,
+                  struct str body, struct ask *k, struct sim_exchange **x)
 {
     struct reading rd = {.record = rec, .backend = b, .ask = k};
     rd.body = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-    bool is_fine = rd.body ? find_exchange(&rd) : wrong(&rd, "it is no JSON");
-    if (is_fine) {
-        k->plan = &rd.exchange->plan;
-        is_fine = str_eq(text_of(json_object_get(rd.body, "model")), k->model) ||
-                  wrong(&rd, "the model is not as the backend knows it");
-    }
-    is_fine = is_fine && read_messages(&rd) && read_limit(&rd) && read_options(&rd);
+    bool is_fine = read_all(&rd, inquiry);
     json_decref(rd.body);
-    return is_fine ? rd.exchange : NULL;
+    *x = rd.exchange;
+    return is_fine;
 }

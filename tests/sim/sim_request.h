@@ -10,7 +10,8 @@
  * what the client has been told so far, to the byte.
  */
 
-/* The exchange that it belongs to, with its ask (type and backend are set) filled; NULL: none,
- * which has been recorded as wrong. */
-struct sim_exchange *request_read(struct record *rec, const struct backend *b, struct str body,
-                                  struct ask *k);
+/* Fills the ask (type, backend and model are set). False when something is wrong with it, which
+ * has been recorded. *x is the exchange that it belongs to; NULL: a question of the gateway's
+ * own, which `inquiry` answers. */
+bool request_read(struct record *rec, const struct backend *b, const struct plan *inquiry,
+                  struct str body, struct ask *k, struct sim_exchange **x);

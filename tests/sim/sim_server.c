@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/check.h"
+#include "llm/dialect.h"
 #include "sim_draw.h"
 #include "sim_loop.h"
 #include "sim_manners.h"
@@ -238,6 +239,19 @@ static void serve_probe(struct session *s)
     begin_reply(s);
 }
 
+static void serve_get(struct session *s, struct str path)
+{
+    struct server *sv = s->server;
+    const struct dialect *d = dialect_find(str_from(backend_type_name(sv->conf->type)));
+    if (str_eq(path, str_from(d->probe_path))) {
+        serve_probe(s);
+        return;
+    }
+    s->script =
+        reply_small(404, STR("{\"error\":\"not found\"}"), &sv->all->rand, &sv->all->arena);
+    begin_reply(s);
+}
+
 /* --- chat requests --- */
 
 static enum fault draw_fault(const struct server *sv, const struct sim_exchange *x,
@@ -287,6 +301,14 @@ static void trace_ask(const struct server *sv, const struct sim_exchange *x,
                  (ssize_t)k->marks.finish_to, ends[script->end], k->to);
 }
 
+/* What the server always does with a half answer. */
+static void apply_traits(const struct server *sv, struct ask *k)
+{
+    k->is_refusing = k->continues && sv->is_refusing_partials;
+    k->fault = k->is_refusing ? SIM_none : k->fault;
+    k->is_echoing = k->continues && sv->is_echoing;
+}
+
 static void script_ask(struct session *s, struct sim_exchange *x, struct ask *k)
 {
     struct server *sv = s->server;
@@ -294,9 +316,7 @@ static void script_ask(struct session *s, struct sim_exchange *x, struct ask *k)
     struct rand r = draw_stream(sv->all->seed, LANE_ASK, lane);
     k->fault = draw_fault(sv, x, k, &r);
     k->where = rand_below(&r, 65536);
-    k->is_refusing = k->continues && sv->is_refusing_partials;
-    k->fault = k->is_refusing ? SIM_none : k->fault;
-    k->is_echoing = k->continues && sv->is_echoing;
+    apply_traits(sv, k);
     k->answers_plain = !k->streams || (k->type != BACKEND_OLLAMA && draw_percent(&r, 3));
     s->script = reply_compose(k, &sv->conf->deadlines, &r, &sv->all->arena);
     judge_hope(x, k);
@@ -308,25 +328,45 @@ static void script_ask(struct session *s, struct sim_exchange *x, struct ask *k)
     begin_reply(s);
 }
 
-static void serve_chat(struct session *s, struct str body)
+/* A question of the gateway's own: nobody's client waits for it, so no fault is needed. */
+static void serve_inquiry(struct session *s, struct ask *k)
 {
     struct server *sv = s->server;
-    struct ask k = {.backend = sv->conf->index, .type = sv->conf->type, .model = sv->model};
-    struct sim_exchange *x = request_read(sv->all->record, sv->conf, body, &k);
-    if (!x) {
-        hang_up(s, true);
-        return;
-    }
+    apply_traits(sv, k);
+    k->answers_plain = !k->streams;
+    s->script = reply_compose(k, &sv->conf->deadlines, &sv->all->rand, &sv->all->arena);
+    record_trace(sv->all->record, "%.*s: the gateway asks on its own%s",
+                 STR_FMT(sv->conf->name), k->continues ? ", to continue" : "");
+    begin_reply(s);
+}
+
+static void serve_exchange(struct session *s, struct sim_exchange *x, struct ask *k)
+{
+    struct server *sv = s->server;
     if (x->ask_count == RECORD_ASKS_MAX) {
         record_fail(sv->all->record, x, "asked without end");
         hang_up(s, true);
         return;
     }
-    k.at_ms = sim_now_ms();
-    manners_judge(sv, x, &k);
-    x->asks[x->ask_count] = k;
+    k->at_ms = sim_now_ms();
+    manners_judge(sv, x, k);
+    x->asks[x->ask_count] = *k;
     x->ask_count++;
     script_ask(s, x, &x->asks[x->ask_count - 1]);
+}
+
+static void serve_chat(struct session *s, struct str body)
+{
+    struct server *sv = s->server;
+    struct ask k = {.backend = sv->conf->index, .type = sv->conf->type, .model = sv->model};
+    struct sim_exchange *x = NULL;
+    if (!request_read(sv->all->record, sv->conf, &sv->all->inquiry, body, &k, &x)) {
+        hang_up(s, true);
+    } else if (x) {
+        serve_exchange(s, x, &k);
+    } else {
+        serve_inquiry(s, &k);
+    }
 }
 
 /* --- requests --- */
@@ -360,7 +400,7 @@ static void take_request(struct session *s)
         record_fail(rec, NULL, "the gateway sends more than its request");
     }
     if (str_eq(q.method, STR("GET"))) {
-        serve_probe(s);
+        serve_get(s, q.path);
     } else if (str_eq(q.path, chat_path(s->server->conf->type))) {
         serve_chat(s, body);
     } else {
@@ -439,13 +479,13 @@ static struct sim_end *on_open(void *owner, uint16_t port)
     return &s->end;
 }
 
-void servers_start(struct servers *all, struct record *rec, const struct settings *s,
+void servers_start(struct servers *all, struct record *rec, const struct setup *setup,
                    struct rand rand, uint64_t seed)
 {
-    const struct model *model = &s->catalog.models[0];
-    *all = (struct servers){
-        .record = rec, .rand = rand, .seed = seed, .resume = s->streams.resume};
+    const struct model *model = setup->model;
+    *all = (struct servers){.record = rec, .rand = rand, .seed = seed, .resume = setup->resume};
     arena_init(&all->arena);
+    plan_make_inquiry(&all->inquiry, &all->rand, &all->arena);
     all->connect_percent = draw_percent(&all->rand, 40) ? 10 : 1;
     for (size_t t = 0; t < model->tier_count; t++) {
         for (size_t i = 0; i < model->tiers[t].member_count; i++) {
@@ -454,6 +494,7 @@ void servers_start(struct servers *all, struct record *rec, const struct setting
             *sv = (struct server){.all = all, .conf = m->backend, .model = m->model};
             sv->tier = (uint32_t)t;
             sv->is_refusing_partials = draw_percent(&all->rand, 15);
+            sv->is_echoing = draw_percent(&all->rand, setup->echo_percent);
             sv->fault_percent = draw_between(&all->rand, 0, 60);
             sv->sick_percent = draw_percent(&all->rand, 20) ? 30 : 0;
             list_init(&sv->sessions);

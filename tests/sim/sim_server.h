@@ -6,10 +6,10 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/rand.h"
-#include "gate/settings.h"
 #include "sim_conn.h"
 #include "sim_record.h"
 #include "sim_reply.h"
+#include "sim_setup.h"
 #include "tiers/catalog.h"
 
 /*
@@ -44,10 +44,11 @@ struct servers {
     struct server at[RECORD_SERVERS_MAX];
     uint32_t count;
     uint32_t connect_percent; /* of connects that fail */
-    enum resume_policy resume;
+    enum setup_resume resume;
+    struct plan inquiry; /* what the model says to the gateway's own questions */
 };
 
-void servers_start(struct servers *all, struct record *rec, const struct settings *s,
+void servers_start(struct servers *all, struct record *rec, const struct setup *setup,
                    struct rand rand, uint64_t seed);
 /* The gateway must have closed its connections. */
 void servers_stop(struct servers *all);

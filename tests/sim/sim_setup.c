@@ -74,17 +74,21 @@ static void put_durations(struct buf *out, struct rand *r)
     put_format(out, ", up_after: %u}\n", draw_between(r, 1, 2));
 }
 
-static void put_policies(struct buf *out, struct rand *r)
+static void put_policies(struct setup *s, struct buf *out, struct rand *r)
 {
-    static const char *const resumes[] = {"exact", "exact", "exact", "any", "any", "off"};
+    static const char *const resumes[] = {
+        [SETUP_EXACT] = "exact", [SETUP_ANY] = "any", [SETUP_OFF] = "off"};
     static const char *const upstreams[] = {"auto", "auto", "always", "never"};
     static const char *const comments[] = {"10s", "10s", "10s", "500ms", "0"};
-    static const char *const marks[] = {"body", "body", "headers", "off"};
+    static const char *const marks[] = {"body", "headers", "off"};
+    uint32_t kind = rand_below(r, 6);
+    s->resume = kind < 3 ? SETUP_EXACT : kind < 5 ? SETUP_ANY : SETUP_OFF;
+    s->marks_bodies = draw_percent(r, 50);
     /* Calibration would ask backends beside what the oracle expects. */
-    put_format(out, "streams: {calibrate: 0, resume: %s", resumes[rand_below(r, 6)]);
+    put_format(out, "streams: {calibrate: 0, resume: %s", resumes[s->resume]);
     put_format(out, ", upstream: %s", upstreams[rand_below(r, 4)]);
     put_format(out, ", keep_alive: %s}\n", comments[rand_below(r, 5)]);
-    put_format(out, "annotate: %s\n", marks[rand_below(r, 4)]);
+    put_format(out, "annotate: %s\n", marks[s->marks_bodies ? 0 : draw_between(r, 1, 2)]);
     put_durations(out, r);
 }
 
@@ -106,7 +110,7 @@ static struct settings *load(struct str text)
     return s;
 }
 
-struct settings *setup_load(uint64_t seed, uint64_t number, bool show)
+void setup_load(struct setup *s, uint64_t seed, uint64_t number, bool show)
 {
     struct rand r = draw_stream(seed, LANE_SETTINGS, number);
     struct buf text;
@@ -117,11 +121,16 @@ struct settings *setup_load(uint64_t seed, uint64_t number, bool show)
     buf_init(&text, TEXT_MAX);
     put_backends(&text, &r, count);
     put_model(&text, &r, count);
-    put_policies(&text, &r);
+    put_policies(s, &text, &r);
     if (show) {
         (void)fprintf(stderr, "%.*s\n", STR_FMT(buf_str(&text)));
     }
-    struct settings *s = load(buf_str(&text));
+    s->settings = load(buf_str(&text));
+    s->model = &s->settings->catalog.models[0];
     buf_fini(&text);
-    return s;
+}
+
+void setup_unload(struct setup *s)
+{
+    settings_free(&s->settings);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/str.h"
@@ -7,10 +8,22 @@
 
 /*
  * Configurations to run exchanges under, drawn from the seed and read by settings_load like
- * anybody's, from a file in memory. Model 0 has all backends; its name is setup_model.
+ * anybody's, from a file in memory. Its one model has all backends. What the scripts and the
+ * oracle must know of it is told here, so that they do not depend on how settings keep it.
  */
 
+enum setup_resume { SETUP_EXACT, SETUP_ANY, SETUP_OFF };
+
+struct setup {
+    struct settings *settings; /* owned */
+    const struct model *model;
+    enum setup_resume resume;
+    bool marks_bodies;     /* annotate: body */
+    uint32_t echo_percent; /* of backends that repeat what they are to continue */
+};
+
 /* Number `number` of the seed; ends the process when it is refused. `show`: prints the text. */
-struct settings *setup_load(uint64_t seed, uint64_t number, bool show);
+void setup_load(struct setup *s, uint64_t seed, uint64_t number, bool show);
+void setup_unload(struct setup *s);
 
 struct str setup_model(void);
