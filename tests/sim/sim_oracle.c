@@ -217,7 +217,8 @@ static void check_usage(struct judgement *j, const struct ask *last)
     bool is_told = last->over_ms > 0 && !last->is_cancelled && !last->is_killed &&
                    last->hope == HOPE_SURE && fault_place(last->fault) == AT_NOTHING;
     bool is_wanted = !p->stream || p->wants_usage;
-    if (is_wanted && is_told && !rd->has_usage) {
+    bool is_late = j->x->answered_ms >= j->due_ms; /* nobody waited for it any more */
+    if (is_wanted && is_told && !is_late && !rd->has_usage) {
         wrong(j, "the usage is missing");
     }
     if (!is_wanted && rd->has_usage) {
