@@ -125,6 +125,15 @@ static void tell_tokens(struct attempt *a)
     a->tokens_told = a->tokens;
 }
 
+/* Its silence is the client's doing. */
+static void tell_paused(struct attempt *a, bool is_paused)
+{
+    if (is_paused != a->is_paused) {
+        board_count_paused(a->worker->gateway->board, a->backend->index, is_paused);
+    }
+    a->is_paused = is_paused;
+}
+
 void attempt_close(struct attempt **a)
 {
     struct attempt *gone = *a;
@@ -132,6 +141,7 @@ void attempt_close(struct attempt **a)
     if (!gone) {
         return;
     }
+    tell_paused(gone, false);
     if (gone->call) {
         http_call_close(&gone->call);
         board_end(gone->worker->gateway->board, gone->backend->index);
@@ -547,13 +557,13 @@ void attempt_keep(struct attempt *a)
 void attempt_pause(struct attempt *a)
 {
     attempt_keep(a);
-    a->is_paused = true;
+    tell_paused(a, true);
     http_call_pause(a->call);
 }
 
 void attempt_resume(struct attempt *a)
 {
-    a->is_paused = false;
+    tell_paused(a, false);
     http_call_resume(a->call);
 }
 

@@ -159,12 +159,12 @@ void exchange_end_all(struct worker *w)
 
 static bool note_hang(struct attempt *a, const struct board *b, uint64_t now_ms)
 {
-    struct backend_view v = {.state = STATE_HEALTHY};
-    if (a) {
-        v = board_view(b, a->backend->index, now_ms);
-        a->is_hung = v.state == STATE_DOWN && v.cause.kind == CAUSE_HUNG;
+    if (!a) {
+        return false;
     }
-    return a && a->is_hung;
+    struct backend_view v = board_view(b, a->backend->index, now_ms);
+    a->is_hung = v.state == STATE_DOWN && v.cause.kind == CAUSE_HUNG;
+    return a->is_hung;
 }
 
 void exchange_leave_hung(struct worker *w)

@@ -378,8 +378,9 @@ static void tell_board(struct watch *w, enum vital was)
 static void look(struct watch *w, const struct backend_view *v)
 {
     enum vital was = w->vitals.word;
+    uint32_t paused = board_paused(board_of(w), w->backend->index);
     struct stream_signs signs = {
-        .in_flight = v->in_flight,
+        .in_flight = v->in_flight > paused ? v->in_flight - paused : 0,
         .content_ms = board_content_ms(board_of(w), w->backend->index),
         .is_doubted = v->needs_token,
         .is_loading = is_loading(v),

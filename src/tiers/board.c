@@ -32,6 +32,7 @@ struct slot {
     } published;
     struct {
         _Alignas(CACHE_LINE) _Atomic uint32_t in_flight;
+        _Atomic uint32_t paused; /* of in_flight */
         atomic_bool is_calibrating;
         shared_u64 claimed_ms; /* last trial; 0: none yet */
     } traffic;
@@ -498,6 +499,21 @@ void board_end(struct board *b, uint32_t backend)
     uint32_t before = atomic_fetch_sub_explicit(&slot_of(b, backend)->traffic.in_flight, 1,
                                                 memory_order_relaxed);
     CHECK(before > 0);
+}
+
+void board_count_paused(struct board *b, uint32_t backend, bool is_paused)
+{
+    struct slot *s = slot_of(b, backend);
+    if (is_paused) {
+        (void)atomic_fetch_add_explicit(&s->traffic.paused, 1, memory_order_relaxed);
+    } else {
+        CHECK(atomic_fetch_sub_explicit(&s->traffic.paused, 1, memory_order_relaxed) > 0);
+    }
+}
+
+uint32_t board_paused(const struct board *b, uint32_t backend)
+{
+    return atomic_load_explicit(&slot_of(b, backend)->traffic.paused, memory_order_relaxed);
 }
 
 bool board_begin_calibration(struct board *b, uint32_t backend)

@@ -5,6 +5,7 @@
 
 #include "tiers/ability.h"
 #include "tiers/catalog.h"
+#include "tiers/figures.h"
 #include "tiers/health.h"
 #include "tiers/vitals.h"
 
@@ -91,6 +92,10 @@ uint64_t board_next_probe_ms(const struct board *b, uint32_t backend);
 bool board_begin(struct board *b, uint32_t backend);
 void board_end(struct board *b, uint32_t backend);
 
+/* One of them is not read from any more, because its client does not keep up; or is again. */
+void board_count_paused(struct board *b, uint32_t backend, bool is_paused);
+uint32_t board_paused(const struct board *b, uint32_t backend);
+
 /* For a DOWN backend: true for the one caller a second (TRIAL_GAP_MS since the last verdict or
  * claim) that may try it all the same. */
 bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms);
@@ -128,29 +133,7 @@ void board_end_calibration(struct board *b, uint32_t backend);
 
 /* --- figures for status --- */
 
-enum { FIRST_TOKEN_BUCKETS = 32 };
-
-struct backend_figures {
-    uint64_t attempts;
-    uint64_t failures;
-    uint64_t tokens;                           /* pieces of content relayed */
-    uint64_t first_token[FIRST_TOKEN_BUCKETS]; /* count by time: bucket i is below 2^(i/2) ms */
-    uint64_t first_token_sum_ms;
-};
-
 void board_count_attempt(struct board *b, uint32_t backend, bool ok);
 void board_count_tokens(struct board *b, uint32_t backend, uint64_t tokens);
 void board_count_first_token(struct board *b, uint32_t backend, uint64_t took_ms);
 void board_figures(const struct board *b, uint32_t backend, struct backend_figures *out);
-
-/* The bucket that a first token after so long is counted in. */
-uint32_t figures_bucket_of(uint64_t took_ms);
-
-/* The longest time, in the whole ms that are counted, that belongs into the bucket of first
- * tokens or one below it: the inclusive bound that Prometheus wants. UINT64_MAX for the last.
- */
-uint64_t board_first_token_most_ms(uint32_t bucket);
-
-/* Upper bound in ms of the bucket in which the given share (0 … 1) of first tokens lies; 0 for
- * none. */
-uint64_t figures_first_token_ms(const struct backend_figures *f, double share);

@@ -41,7 +41,7 @@ struct vitals_policy {
 
 /* What the gateway itself has of it. */
 struct stream_signs {
-    uint32_t in_flight;  /* attempts now */
+    uint32_t in_flight;  /* attempts now, without those whose client does not read */
     uint64_t content_ms; /* when content last came to one of them; 0: never */
     bool is_doubted;     /* a request waited in vain: a token is owed until one is seen */
     bool is_loading;     /* says that it loads its model: owes nothing yet */

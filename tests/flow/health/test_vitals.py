@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 
-from fake_llm import Request, Wire, answers, counts, hangs, replies, streams_then
+from fake_llm import Request, Wire, answers, counts, delta, hangs, replies, streams_then
 from gateway import wait_until
 
 HEALTH = "{interval: 200ms, timeout: 1s, hang_after: 1s, counters: 100ms}"
@@ -223,6 +223,26 @@ def test_who_is_paid_is_never_asked(llm, gateway):
     gw.wait_state("one", "HEALTHY")
     assert not one.token_requests and not one.readings
     assert gw.backend("one")["vitals"] is None
+
+
+def test_a_client_that_does_not_read_is_no_hang(llm, gateway):
+    """The backend waits for it, as one with a single slot would, and answers nobody else."""
+    def floods(_q: Request, w: Wire) -> None:
+        w.begin_stream()
+        while True:
+            w.event(delta("word " * 2000))
+    one = llm("one", chat=floods)
+    one.token = hangs()
+    deadlines = "{connect: 500ms, first_token: 1s, first_token_per_1k: 0, stall: 2s, total: 60s}"
+    gw = gateway(one, health=HEALTH, deadlines=deadlines)
+    sock = gw.open_chat({"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hi"}]})
+    wait_until(lambda: gw.backend("one")["first_token_p50_ms"] > 0, 10, "content came")
+    wait_until(lambda: gw.backend("one")["vitals"] == "idle", 20, "the client is behind")
+    probes = len(one.probes)
+    wait_until(lambda: len(one.probes) > probes + 15, 20, "time passes")
+    seen = gw.backend("one")
+    assert seen["in_flight"] == 1 and seen["state"] == "HEALTHY" and not one.token_requests
+    sock.close()
 
 
 def test_loading_has_a_limit(llm, gateway):

@@ -1,9 +1,6 @@
-#include "base/check.h"
-#include "tiers/board.h"
+#include "tiers/figures.h"
 
-/*
- * The arithmetic of first-token times; no state.
- */
+#include "base/check.h"
 
 /* The first i with took < 2^(i/2), which is took² < 2^i: the number of bits in took². */
 uint32_t figures_bucket_of(uint64_t took_ms)
