@@ -187,6 +187,13 @@ static void read_deadlines(struct conf *c, const struct conf_node *n, void *into
     (void)conf_read_map(c, n, &DEADLINES_TABLE, &judged);
 }
 
+static void read_breaker(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct breaker_policy judged = {0};
+    ((struct draft *)into)->breaker = n;
+    (void)conf_read_map(c, n, &BREAKER_TABLE, &judged);
+}
+
 static void read_retry(struct conf *c, const struct conf_node *n, void *into)
 {
     struct draft *d = into;
@@ -247,6 +254,15 @@ static const struct conf_row ROOT_ROWS[] = {
      .type = CONF_READ,
      .read = read_deadlines,
      .help = "how long things may take; also per backend"},
+    {.name = "breaker",
+     .type = CONF_READ,
+     .read = read_breaker,
+     .help = "how a backend that was out of traffic comes back; also per backend"},
+    {.name = "panic",
+     .type = CONF_BOOL,
+     CONF_FIELD(struct draft, may_panic),
+     .fallback = "true",
+     .help = "whether the least bad backend is tried while none is usable; also per model"},
     {.name = "retry",
      .type = CONF_READ,
      .read = read_retry,
@@ -286,7 +302,6 @@ static const struct conf_row ROOT_ROWS[] = {
      .words = ANNOTATIONS,
      .fallback = "body",
      .help = "where answers tell who made them: body, headers or off"},
-    {.name = "breaker", .type = CONF_LATER},
     {.name = "alerts", .type = CONF_LATER},
     {.name = "history", .type = CONF_LATER},
 };
@@ -295,9 +310,10 @@ static const struct conf_table ROOT_TABLE = {.what = "the configuration", CONF_R
 const struct conf_table *const *settings_tables(size_t *count)
 {
     static const struct conf_table *const TABLES[] = {
-        &ROOT_TABLE,      &BACKEND_TABLE, &BACKEND_TLS_TABLE, &MODEL_TABLE, &HEALTH_TABLE,
-        &DEADLINES_TABLE, &RETRY_TABLE,   &BUDGET_TABLE,      &HEDGE_TABLE, &DEGRADE_TABLE,
-        &STREAMS_TABLE,   &LIMITS_TABLE,  &LOG_TABLE,         &KEY_TABLE,   &TLS_TABLE};
+        &ROOT_TABLE,   &BACKEND_TABLE,   &BACKEND_TLS_TABLE, &MODEL_TABLE,
+        &HEALTH_TABLE, &DEADLINES_TABLE, &BREAKER_TABLE,     &RETRY_TABLE,
+        &BUDGET_TABLE, &HEDGE_TABLE,     &DEGRADE_TABLE,     &STREAMS_TABLE,
+        &LIMITS_TABLE, &LOG_TABLE,       &KEY_TABLE,         &TLS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -333,6 +349,7 @@ static void set_defaults(struct draft *d)
     policy_set_degrade(d->degrade);
     policy_set_retry_budget(&d->retry_budget);
     policy_set_hedge(&d->hedge);
+    d->may_panic = true;
 }
 
 static void check_token(struct draft *d)

@@ -248,6 +248,11 @@ static const struct conf_row BACKEND_ROWS[] = {
      CONF_FIELD(struct backend, deadlines),
      .table = &DEADLINES_TABLE,
      .help = "its own; keys left out are the file's"},
+    {.name = "breaker",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct backend, breaker),
+     .table = &BREAKER_TABLE,
+     .help = "its own; keys left out are the file's"},
     {.name = "min_tokens_per_second",
      .type = CONF_READ,
      .read = read_min_flow,
@@ -289,6 +294,7 @@ static void set_defaults(struct draft *d, const struct conf_node *n, struct back
     policy_set_defaults(b->type, b);
     b->degrade = d->degrade[b->type];
     apply_general(d, d->health, &HEALTH_TABLE, &b->health);
+    apply_general(d, d->breaker, &BREAKER_TABLE, &b->breaker);
     apply_general(d, d->deadlines, &DEADLINES_TABLE, &b->deadlines);
     apply_general(d, d->retry, &BACKEND_RETRY_TABLE, &b->retry);
     d->conf->is_quiet = false;
@@ -355,6 +361,8 @@ static void read_backend(struct draft *d, const struct conf_item *item, struct b
     check_name(d, item);
     set_defaults(d, item->value, b);
     (void)conf_read_map(d->conf, item->value, &BACKEND_TABLE, b);
+    b->health.down_gap_ms = b->breaker.trial_ms;
+    b->health.down_gap_max_ms = b->breaker.trial_max_ms;
     check_tls(d, item->value, b);
     check_authorization(d, item->value, b);
     check_api_key(d, item->value, b);

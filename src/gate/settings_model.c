@@ -24,6 +24,7 @@ struct model_draft {
     struct model *model;
     const struct conf_node *aliases, *tiers; /* NULL: absent */
     struct stream_policy streams;            /* the file's, but for the keys given here */
+    bool may_panic;                          /* likewise */
     bool *is_taken;                          /* by backend: a tier of this model has it */
 };
 
@@ -70,6 +71,10 @@ static const struct conf_row MODEL_ROWS[] = {
      .type = CONF_READ,
      .read = read_own_hedge,
      .help = "its own; keys left out are the file's"},
+    {.name = "panic",
+     .type = CONF_BOOL,
+     CONF_FIELD(struct model_draft, may_panic),
+     .help = "its own; the file's where it is left out"},
     {.name = "streams",
      .type = CONF_TABLE,
      CONF_FIELD(struct model_draft, streams),
@@ -296,11 +301,13 @@ static void read_tiers(struct model_draft *m)
 static void read_model(struct draft *d, const struct conf_item *item, struct model *model,
                        struct claims *claims)
 {
-    struct model_draft m = {.d = d, .model = model, .streams = d->s.streams};
+    struct model_draft m = {
+        .d = d, .model = model, .streams = d->s.streams, .may_panic = d->may_panic};
     model->retry_budget = d->retry_budget;
     model->hedge = d->hedge;
     (void)conf_read_map(d->conf, item->value, &MODEL_TABLE, &m);
     model->streams = m.streams;
+    model->may_panic = m.may_panic;
     if (m.aliases) {
         read_aliases(&m, claims);
     }

@@ -65,6 +65,40 @@ static const struct conf_row HEALTH_ROWS[] = {
 };
 const struct conf_table HEALTH_TABLE = {.what = "'health'", CONF_ROWS(HEALTH_ROWS)};
 
+static const struct conf_row BREAKER_ROWS[] = {
+    {.name = "trial",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct breaker_policy, trial_ms),
+     .min = 100,
+     .max = HOUR,
+     .fallback = "2s",
+     .help = "time between two trials while an outage lasts, at first"},
+    {.name = "trial_max",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct breaker_policy, trial_max_ms),
+     .min = 100,
+     .max = HOUR,
+     .fallback = "10s",
+     .help = "it grows to this"},
+    {.name = "dwell",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct breaker_policy, dwell_ms),
+     .min = 0,
+     .max = 10 * MINUTE,
+     .fallback = "10s",
+     .help = "least time from the beginning of an outage to the return; longer for a backend "
+             "that flaps"},
+    {.name = "slow_start",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct breaker_policy, slow_start_ms),
+     .min = 0,
+     .max = HOUR,
+     .fallback = "30s",
+     .help =
+         "a backend that returns gets 10%, 25%, 50% and then all of its requests over this"},
+};
+const struct conf_table BREAKER_TABLE = {.what = "'breaker'", CONF_ROWS(BREAKER_ROWS)};
+
 static const struct conf_row DEADLINE_ROWS[] = {
     {.name = "connect",
      .type = CONF_DURATION,
@@ -345,6 +379,10 @@ void policy_set_defaults(enum backend_type type, struct backend *b)
                                        .hang_after_ms = 20 * SECOND,
                                        .loading_limit_ms = 10 * MINUTE,
                                        .counters_ms = 2 * SECOND};
+    b->breaker = (struct breaker_policy){.trial_ms = 2 * SECOND,
+                                         .trial_max_ms = 10 * SECOND,
+                                         .dwell_ms = 10 * SECOND,
+                                         .slow_start_ms = 30 * SECOND};
     b->deadlines = (struct deadlines){.connect_ms = SECOND,
                                       .first_token_ms = is_slow ? MINUTE : 10 * SECOND,
                                       .first_token_per_1k_ms = SECOND / 2,

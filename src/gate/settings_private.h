@@ -41,10 +41,11 @@ struct draft {
     struct conf *conf; /* borrowed */
     const struct conf_node *listen, *admin, *keys; /* as in the file; NULL: absent */
     const struct conf_node *backends, *models;
-    const struct conf_node *health, *deadlines, *retry;
+    const struct conf_node *health, *deadlines, *retry, *breaker;
     struct degrade_policy degrade[BACKEND_TYPES];
     struct retry_budget_policy retry_budget; /* the file's, for each model */
     struct hedge_policy hedge;               /* the same */
+    bool may_panic;                          /* the same */
     struct backend *backend_array;           /* the catalog's, while it is filled */
     bool *is_used;                           /* by index: some tier has the backend */
     struct member_ref *members;              /* owned */
@@ -54,6 +55,7 @@ struct draft {
 
 extern const struct conf_table HEALTH_TABLE;
 extern const struct conf_table DEADLINES_TABLE;
+extern const struct conf_table BREAKER_TABLE;
 extern const struct conf_table RETRY_TABLE;         /* into a retry_draft */
 extern const struct conf_table BACKEND_RETRY_TABLE; /* into a retry_policy */
 extern const struct conf_table MODEL_RETRY_TABLE;   /* into a retry_draft */

@@ -34,6 +34,16 @@ struct health_policy {
     uint32_t hang_after_ms;     /* work and no token for so long: hung; 0: not judged */
     uint32_t loading_limit_ms;  /* loading that takes longer has failed */
     uint32_t counters_ms;       /* how often the engine's counters are read; 0: never */
+    uint32_t down_gap_ms;       /* between two probes while DOWN or in doubt: at first … */
+    uint32_t down_gap_max_ms;   /* … and at most; breaker_policy's trial and trial_max */
+};
+
+/* How a backend that was out of traffic comes back; see tiers/breaker.h. */
+struct breaker_policy {
+    uint32_t trial_ms;      /* between two trials while an outage lasts, at first */
+    uint32_t trial_max_ms;  /* it grows to this */
+    uint32_t dwell_ms;      /* least time from an outage's beginning to the return; 0: none */
+    uint32_t slow_start_ms; /* the ramp: from a tenth of the requests to all; 0: none */
 };
 
 struct deadlines {
@@ -120,6 +130,7 @@ struct backend {
     struct str tls_ca, tls_cert,
         tls_key; /* PEM files; empty: the system's CAs, no client certificate */
     struct health_policy health;
+    struct breaker_policy breaker;
     struct deadlines deadlines;
     double min_tokens_per_second; /* a stream below it for 10 s has stalled; 0: not judged */
     struct retry_policy retry;
@@ -160,6 +171,7 @@ struct model {
     struct retry_budget_policy retry_budget;
     struct hedge_policy hedge;
     struct stream_policy streams;
+    bool may_panic; /* while nobody is usable, the least bad is tried within a budget */
 };
 
 struct catalog {

@@ -113,12 +113,13 @@ static uint64_t spacing_ms(const struct health *h, const struct health_policy *p
     if (run == 0) {
         return p->interval_ms;
     }
-    uint64_t wait = DOWN_PROBE_MS;
-    for (uint32_t i = 1; h->good == 0 && i < run && wait < p->interval_ms; i++) {
+    uint64_t most = p->interval_ms < p->down_gap_max_ms ? p->interval_ms : p->down_gap_max_ms;
+    uint64_t wait = p->down_gap_ms;
+    for (uint32_t i = 1; h->good == 0 && i < run && wait < most; i++) {
         wait += wait / 2;
     }
-    if (wait > p->interval_ms) {
-        wait = p->interval_ms;
+    if (wait > most) {
+        wait = most;
     }
     return wait > PROBE_GAP_MS ? wait : PROBE_GAP_MS;
 }

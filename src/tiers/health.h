@@ -115,11 +115,11 @@ bool health_on_token(struct health *h, const struct health_policy *p, uint64_t t
 /* It cannot be asked for a token any more: as if one had come. */
 bool health_waive_token(struct health *h, const struct health_policy *p, uint64_t now_ms);
 
-enum { PROBE_GAP_MS = 500, DOWN_PROBE_MS = 2000, SUSPICIONS_DOWN = 3 };
+enum { PROBE_GAP_MS = 500, SUSPICIONS_DOWN = 3 };
 
 /*
- * Spacing of probes: `interval`; while an exception run or an outage lasts, 2 s growing by half
- * up to `interval` (never longer than interval, never shorter than PROBE_GAP_MS, which wins),
- * so that a recovery is noticed soon and there is never a storm. A good probe of a DOWN backend
- * is followed up after 2 s, however long the outage was.
+ * Spacing of probes: `interval`; while an exception run or an outage lasts, `down_gap` growing
+ * by half up to `down_gap_max` (never longer than interval, never shorter than PROBE_GAP_MS,
+ * which wins), so that a recovery is noticed soon and there is never a storm. A good probe of a
+ * DOWN backend is followed up after `down_gap`, however long the outage was.
  */

@@ -30,8 +30,11 @@ static void refuses_wrong_values_of_the_root(void **state)
     static const struct mistake CASES[] = {
         {"listn: x\n", ":1:1: error: unknown key 'listn' in the configuration; did you mean "
                        "'listen'?\n"},
-        {"breaker: {trial: 2s}\n",
-         ":1:1: error: unknown key 'breaker'; this version does not have it yet\n"},
+        {"breaker: {trial: 99ms}\n",
+         ":1:18: error: 'trial' must be"},
+        {"breaker: {dwell: 11m}\n", "'dwell' must be from 0ms to 10m, not '11m'"},
+        {"breaker: {half_open: 1s}\n", ":1:11: error: unknown key 'half_open' in 'breaker'"},
+        {"panic: maybe\n", ":1:8: error: 'panic' must be true or false, not 'maybe'"},
         {"alerts: {}\n", "unknown key 'alerts'; this version does not have it yet\n"},
         {"history: /x\n", "unknown key 'history'; this version does not have it yet\n"},
         {"streams: {hold_tool_calls: 3}\n",
@@ -273,7 +276,7 @@ static void finds_all_mistakes_at_once(void **state)
              "workers: x\n"
              "backends: {a: {type: vlm, url: x}}\n"
              "models: {m: {tiers: [b]}}\n"
-             "breaker: {}\n");
+             "history: {}\n");
     assert_int_equal(l.errors.error_count, 6);
     assert_int_equal(l.errors.warning_count, 0);
     unload(&l);

@@ -28,6 +28,8 @@ static const struct health_policy SMALL_HEALTH = {
     .down_after = 3,
     .up_after = 2,
     .loading_limit_ms = 600000,
+    .down_gap_ms = 2000,
+    .down_gap_max_ms = 10000,
 };
 
 static inline void small_catalog_serve(struct small_catalog *s, size_t members)
@@ -74,6 +76,7 @@ static inline void small_catalog_init(struct small_catalog *s, const char *tiers
         tier->member_count++;
     }
     s->model.name = STR("m");
+    s->model.may_panic = true;
     s->model.tiers = s->tiers;
     s->catalog.backends = s->backends;
     s->catalog.backend_count = SMALL_MAX;

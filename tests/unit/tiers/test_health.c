@@ -404,10 +404,10 @@ static void outage_probes_come_soon_then_seldom(void **state)
         now_ms = h.next_probe_ms;
     }
     (void)probe(&h, probe_ok(5), now_ms);
-    assert_int_equal(h.next_probe_ms, now_ms + DOWN_PROBE_MS);
-    (void)probe(&h, probe_ok(5), now_ms + DOWN_PROBE_MS);
+    assert_int_equal(h.next_probe_ms, now_ms + SMALL_HEALTH.down_gap_ms);
+    (void)probe(&h, probe_ok(5), now_ms + SMALL_HEALTH.down_gap_ms);
     assert_int_equal(h.state, STATE_HEALTHY);
-    assert_int_equal(h.next_probe_ms, now_ms + DOWN_PROBE_MS + 10000);
+    assert_int_equal(h.next_probe_ms, now_ms + SMALL_HEALTH.down_gap_ms + 10000);
 }
 
 static void a_probe_that_finds_an_outage_is_its_first(void **state)
@@ -448,6 +448,27 @@ static void short_intervals_bound_the_spacing(void **state)
         (void)health_on_probe(&h, &policy, &bad, T0);
         assert_int_equal(h.next_probe_ms, T0 + rows[i].spacing_ms);
     }
+}
+
+static void probes_of_an_outage_grow_to_the_breakers_longest_trial(void **state)
+{
+    (void)state;
+    struct health_policy policy = SMALL_HEALTH;
+    struct probe_result bad = probe_status(500);
+    struct health h = fresh();
+    policy.interval_ms = 60000;
+    policy.down_gap_ms = 1000;
+    policy.down_gap_max_ms = 4000;
+    static const uint32_t gaps[] = {1000, 1500, 2250, 3375, 4000, 4000};
+    uint64_t now_ms = T0;
+    for (size_t i = 0; i < sizeof(gaps) / sizeof(gaps[0]); i++) {
+        (void)health_on_probe(&h, &policy, &bad, now_ms);
+        assert_int_equal(h.next_probe_ms, now_ms + gaps[i]);
+        now_ms = h.next_probe_ms;
+    }
+    policy.down_gap_max_ms = 500; /* the longest one wins */
+    (void)health_on_probe(&h, &policy, &bad, now_ms);
+    assert_int_equal(h.next_probe_ms, now_ms + 500);
 }
 
 static void what_we_could_not_send_judges_nobody(void **state)
@@ -533,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_probe_that_finds_an_outage_is_its_first),
         cmocka_unit_test(exceptions_are_followed_up_soon),
         cmocka_unit_test(short_intervals_bound_the_spacing),
+        cmocka_unit_test(probes_of_an_outage_grow_to_the_breakers_longest_trial),
         cmocka_unit_test(what_we_could_not_send_judges_nobody),
         cmocka_unit_test(says_causes_in_words),
     };

@@ -107,7 +107,8 @@ static void begin_probe(struct world *w, uint32_t i)
     if (s->was_probed) {
         uint64_t gap = w->now_ms - s->probe_end_ms;
         require(gap >= PROBE_GAP_MS, "a probe came within the gap", w);
-        require(s->was_asked || gap >= DOWN_PROBE_MS, "a probe nobody asked for came early", w);
+        require(s->was_asked || gap >= SMALL_HEALTH.down_gap_ms,
+                "a probe nobody asked for came early", w);
     }
     s->was_asked = false;
     s->was_probed = true;
