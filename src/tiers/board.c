@@ -376,7 +376,7 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
     if (blame != BLAME_NONE) {
         (void)health_on_failure(&s->health, f->failure, f->is_first_500, now_ms);
     }
-    if (s->is_watched && verdict_is_silence(f->failure)) {
+    if (s->is_watched && verdict_is_mute(f->failure)) {
         health_need_token(&s->health, now_ms);
     }
     store(&s->published.recent, recent_add(load(&s->published.recent), now_ms));

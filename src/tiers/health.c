@@ -244,7 +244,7 @@ static bool blame(struct health *h, enum failure f, uint64_t now_ms)
     if (kind == CAUSE_LOADING && h->cause.kind == CAUSE_LOADING_FAILED) {
         kind = CAUSE_LOADING_FAILED;
     }
-    if (h->cause.kind != CAUSE_HUNG || !verdict_is_silence(f)) { /* that is no news of it */
+    if (h->cause.kind != CAUSE_HUNG || !verdict_is_mute(f)) { /* that is no news of it */
         enter(h, STATE_DOWN, (struct cause){.kind = kind, .failure = f}, now_ms);
     }
     h->good = 0;

@@ -75,9 +75,22 @@ bool verdict_is_fruitless(enum failure f)
     return verdict_of(f)->next == NEXT_ELSEWHERE && !is_ours;
 }
 
-bool verdict_is_silence(enum failure f)
+bool verdict_is_mute(enum failure f)
 {
     return f == FAILURE_first_token_timeout || f == FAILURE_stall || f == FAILURE_send_timeout;
+}
+
+bool verdict_is_silence(enum failure f)
+{
+    return f == FAILURE_first_token_timeout || f == FAILURE_stall || f == FAILURE_too_slow ||
+           f == FAILURE_send_timeout || f == FAILURE_connect_timeout ||
+           f == FAILURE_total_timeout;
+}
+
+bool verdict_is_strike(enum failure f)
+{
+    enum blame blame = verdict_of(f)->blame;
+    return (blame == BLAME_DOWN || blame == BLAME_SUSPECT) && f != FAILURE_loading;
 }
 
 enum retry_step verdict_next(enum failure f, const struct retry_policy *policy, uint32_t tries,

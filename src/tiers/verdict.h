@@ -100,7 +100,14 @@ const struct verdict *verdict_of(enum failure f);
 bool verdict_is_fruitless(enum failure f);
 
 /* True when it took the request, keeps the connection and says nothing. */
+bool verdict_is_mute(enum failure f);
+
+/* Says nothing, or next to nothing: to ask again costs the whole deadline, and the backend may
+ * still be at work. */
 bool verdict_is_silence(enum failure f);
+
+/* Counts in the breaker: the backend is blamed or suspected. Not for loading its model. */
+bool verdict_is_strike(enum failure f);
 
 /* The failure that an HTTP status of a backend means; FAILURE_ok for 200. A 2xx other than 200
  * is FAILURE_bad_response. */
