@@ -62,8 +62,13 @@ static void print_next(const json_t *explained, struct arena *a)
             separator = " or ";
         }
     }
-    (void)fputs(separator[0] == '\0' ? "none, no backend can serve this model now" : "",
-                stdout);
+    if (separator[0] == '\0') {
+        (void)fputs("none, no backend can serve this model now", stdout);
+        (void)fputs(json_is_true(json_object_get(explained, "panic"))
+                        ? "; the least bad is tried about once a second"
+                        : "",
+                    stdout);
+    }
     if (!str_eq(model, asked)) {
         (void)printf(" (model %.*s)", STR_FMT(model));
     }

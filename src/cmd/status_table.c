@@ -14,6 +14,7 @@ enum column {
     COLUMN_STATE,
     COLUMN_WHY,
     COLUMN_SINCE,
+    COLUMN_BREAKER,
     COLUMN_RESUME,
     COLUMN_VITALS,
     COLUMN_ENGINE,
@@ -27,12 +28,19 @@ static const struct {
     const char *title;
     bool is_number; /* to the right */
 } columns[COLUMN_COUNT] = {
-    [COLUMN_MODEL] = {"MODEL", false},     [COLUMN_TIER] = {"TIER", true},
-    [COLUMN_BACKEND] = {"BACKEND", false}, [COLUMN_STATE] = {"STATE", false},
-    [COLUMN_WHY] = {"WHY", false},         [COLUMN_SINCE] = {"SINCE", false},
-    [COLUMN_RESUME] = {"RESUME", false},   [COLUMN_VITALS] = {"VITALS", false},
-    [COLUMN_ENGINE] = {"ENGINE", false},   [COLUMN_IN_FLIGHT] = {"IN-FLIGHT", true},
-    [COLUMN_TOKENS] = {"TOK/S", true},     [COLUMN_FIRST_TOKEN] = {"FIRST-TOKEN p50/p99", true},
+    [COLUMN_MODEL] = {"MODEL", false},
+    [COLUMN_TIER] = {"TIER", true},
+    [COLUMN_BACKEND] = {"BACKEND", false},
+    [COLUMN_STATE] = {"STATE", false},
+    [COLUMN_WHY] = {"WHY", false},
+    [COLUMN_SINCE] = {"SINCE", false},
+    [COLUMN_BREAKER] = {"BREAKER", false},
+    [COLUMN_RESUME] = {"RESUME", false},
+    [COLUMN_VITALS] = {"VITALS", false},
+    [COLUMN_ENGINE] = {"ENGINE", false},
+    [COLUMN_IN_FLIGHT] = {"IN-FLIGHT", true},
+    [COLUMN_TOKENS] = {"TOK/S", true},
+    [COLUMN_FIRST_TOKEN] = {"FIRST-TOKEN p50/p99", true},
 };
 
 struct row {
@@ -108,6 +116,26 @@ static struct str why_cell(const json_t *backend, struct arena *a)
     return arena_printf(a, "%.*s; held for %s", STR_FMT(why), held);
 }
 
+/* "closed", "open, 4s": until the next trial; "ramp 25%, 12s": until all of its requests. */
+static struct str breaker_cell(const json_t *place, struct arena *a)
+{
+    char until[32];
+    struct str word = text_cell(place, "breaker", a);
+    struct str status = text_cell(place, "status", a);
+    const json_t *until_s = json_object_get(place, "until_s");
+    if (str_eq(status, STR("ramp"))) {
+        word = arena_printf(a, "ramp %.0f%%", number(place, "share"));
+    } else if (str_eq(status, STR("dwell"))) {
+        word = status;
+    }
+    bool is_its_time = json_is_number(until_s) && !str_eq(status, STR("held"));
+    if (!is_its_time) {
+        return word;
+    }
+    status_table_duration(json_number_value(until_s), until, sizeof(until));
+    return arena_printf(a, "%.*s, %s", STR_FMT(word), until);
+}
+
 /* Nothing has been measured while both are 0. */
 static struct str first_token_cell(const json_t *backend, struct arena *a)
 {
@@ -167,6 +195,7 @@ static void add_backend(struct table *t, struct str model, struct str tier, cons
         [COLUMN_STATE] = text_cell(backend, "state", a),
         [COLUMN_WHY] = why_cell(backend, a),
         [COLUMN_SINCE] = since_cell(backend, a),
+        [COLUMN_BREAKER] = breaker_cell(place, a),
         [COLUMN_RESUME] = text_cell(place, "resume", a),
         [COLUMN_VITALS] = text_cell(backend, "vitals", a),
         [COLUMN_ENGINE] = engine_cell(backend, a),

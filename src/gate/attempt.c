@@ -134,6 +134,12 @@ static void tell_paused(struct attempt *a, bool is_paused)
     a->is_paused = is_paused;
 }
 
+struct ended_attempt attempt_ended(const struct attempt *a)
+{
+    return (struct ended_attempt){.age_ms = loop_now_ms(a->worker->loop) - a->started_ms,
+                                  .claim = a->pick.claim};
+}
+
 void attempt_close(struct attempt **a)
 {
     struct attempt *gone = *a;
@@ -146,6 +152,8 @@ void attempt_close(struct attempt **a)
         http_call_close(&gone->call);
         board_end(gone->worker->gateway->board, gone->backend->index);
         tell_tokens(gone);
+        pick_release(gone->worker->gateway->board, &gone->pick,
+                     loop_now_ms(gone->worker->loop));
     }
     reply_fini(&gone->reply);
     buf_fini(&gone->whole);
@@ -362,6 +370,7 @@ static void note_content(struct attempt *a)
     flow_add(&a->flow, now_ms);
     if (a->tokens - a->tokens_told >= TOKENS_TOLD_EVERY) {
         tell_tokens(a);
+        gateway_note_content(a->worker->gateway, a->pick.member, attempt_ended(a), now_ms);
     }
 }
 

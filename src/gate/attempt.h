@@ -131,6 +131,9 @@ void attempt_keep(struct attempt *a);
 void attempt_pause(struct attempt *a);
 void attempt_resume(struct attempt *a);
 
+/* What the breakers are told of it: its age, and whether it is a trial. */
+struct ended_attempt attempt_ended(const struct attempt *a);
+
 /* Whether the request has gone out as a whole. */
 bool attempt_is_sent(const struct attempt *a);
 

@@ -325,13 +325,37 @@ static bool choose(struct exchange *x, struct pick *p, uint32_t *tries)
         return true;
     }
     *tries = 1;
-    return pick_backend(
-        &(struct pick_query){x->model, w->gateway->board, &x->tried, exchange_now(x), false},
-        &w->rand, p);
+    return pick_backend(&(struct pick_query){.model = x->model,
+                                             .board = w->gateway->board,
+                                             .tried = &x->tried,
+                                             .now_ms = exchange_now(x),
+                                             .may_try = x->attempts == 0},
+                        &w->rand, p);
 }
 
-static const struct step *pass_over(struct exchange *x, const struct backend *b, enum failure f)
+/* A backend that is asked although it is not simply usable. */
+static void tell_kind(const struct exchange *x, const struct pick *p)
 {
+    static const char *const words[] = {[PICK_REGULAR] = NULL,
+                                        [PICK_TRIAL] = "trial of a backend",
+                                        [PICK_RESERVE] = "nobody else is usable",
+                                        [PICK_PANIC] = "panic: no backend is usable"};
+    if (words[p->kind]) {
+        LOG_AT(p->kind == PICK_PANIC ? LOG_WARN : LOG_DEBUG, words[p->kind],
+               LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+               LOG_STR("backend", p->member->backend->name), LOG_DONE);
+    }
+}
+
+static void return_pick(const struct exchange *x, const struct pick *p)
+{
+    pick_release(x->worker->gateway->board, p, exchange_now(x));
+}
+
+static const struct step *pass_over(struct exchange *x, const struct pick *p, enum failure f)
+{
+    const struct backend *b = p->member->backend;
+    return_pick(x, p);
     answer_note(x, b->name, verdict_of(f)->name);
     tried_add(&x->tried, b->index);
     return &step_pick;
@@ -368,7 +392,10 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
     }
     x->attempts++;
     (*out)->may_be_silent = x->model->streams.upstream == UPSTREAM_NEVER;
-    (*out)->share_due_ms = now_ms + budget_share_ms(left_ms, tiers_after(x, p));
+    (*out)->share_due_ms =
+        now_ms + (p->kind == PICK_TRIAL ? budget_trial_ms(left_ms, tiers_after(x, p))
+                                        : budget_share_ms(left_ms, tiers_after(x, p)));
+    tell_kind(x, p);
     return true;
 }
 
@@ -394,13 +421,14 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
         way = RESUME_RESTART;
     }
     if (way == RESUME_NEVER) {
-        return pass_over(x, p->member->backend, FAILURE_seam_mismatch);
+        return pass_over(x, p, FAILURE_seam_mismatch);
     }
     if (resume_sends_partial(way) && is_spent(x)) {
+        return_pick(x, p);
         return end_by_length(x);
     }
     if (!exchange_make_attempt(x, p, tries, way, &x->attempt)) {
-        return pass_over(x, p->member->backend, FAILURE_unmappable);
+        return pass_over(x, p, FAILURE_unmappable);
     }
     hedge_plan(x);
     return x->is_committed ? &step_relay : &step_await;
@@ -416,8 +444,11 @@ static const struct step *pick_run(struct exchange *x)
     uint32_t tries;
     bool in_time = exchange_now(x) < x->due_ms;
     if (in_time && x->tried.count < TRIED_MAX && choose(x, &p, &tries)) {
-        return exchange_may_attempt(x, p.member->backend) ? open_attempt(x, &p, tries)
-                                                          : &step_fail;
+        if (exchange_may_attempt(x, p.member->backend)) {
+            return open_attempt(x, &p, tries);
+        }
+        return_pick(x, &p);
+        return &step_fail;
     }
     x->error = in_time ? nobody_left(x)
                        : (struct client_error){.status = 504,

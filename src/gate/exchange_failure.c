@@ -31,9 +31,17 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
     if (v->next == NEXT_ELSEWHERE) {
         struct board_change change = board_on_failure(
             g->board, a->backend->index,
-            &(struct failed_attempt){f, !x->drew_500, a->retry_after_ms}, exchange_now(x));
+            &(struct failed_attempt){.failure = f,
+                                     .is_first_500 = !x->drew_500,
+                                     .hold_ms = a->retry_after_ms,
+                                     .of = a->pick.member->serving - a->backend->first_serving,
+                                     .ended = attempt_ended(a)},
+            exchange_now(x));
         x->drew_500 = x->drew_500 || v->blame == BLAME_SUSPECT;
         gateway_note_change(g, a->backend, &change);
+        if (change.opened) {
+            gateway_note_opened(g, a->pick.member, exchange_now(x));
+        }
     }
     if (v->blame == BLAME_DOWN) {
         upstream_flush(x->worker->upstreams[a->backend->index]);
@@ -113,6 +121,7 @@ static void drop_attempt(struct exchange *x)
     x->finish_by_ms = 0;
     x->hedge_at_ms = 0;
     x->retry_pick = x->attempt->pick;
+    x->retry_pick.claim = 0; /* ends with the attempt */
     x->retry_tries = x->attempt->tries;
     attempt_close(&x->attempt);
 }
@@ -151,8 +160,9 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     uint32_t wait_ms = 0;
     enum retry_step step =
         verdict_next(f, &a->backend->retry, a->tries, a->retry_after_ms, &wait_ms);
-    if (step == RETRY_SAME && exchange_now(x) + wait_ms >= a->share_due_ms) {
-        step = RETRY_NEXT; /* waiting here would use up the time that is kept for others */
+    bool is_late = exchange_now(x) + wait_ms >= a->share_due_ms;
+    if (step == RETRY_SAME && (is_late || a->pick.kind == PICK_TRIAL)) {
+        step = RETRY_NEXT; /* the time is kept for others; one trial is enough */
     }
     note_broken(x, f);
     note_failure(x, f, retry_words[step]);
@@ -264,7 +274,7 @@ void exchange_succeed(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
     struct board *board = x->worker->gateway->board;
-    board_on_success(board, a->backend->index, exchange_now(x));
+    gateway_note_answer(x->worker->gateway, a->pick.member, attempt_ended(a), exchange_now(x));
     board_count_attempt(board, a->backend->index, true);
     exchange_tally_whole(x);
     log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),

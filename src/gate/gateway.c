@@ -166,3 +166,36 @@ void gateway_note_change(struct gateway *g, const struct backend *b,
         g->wake_calibrator(g->calibrator_arg);
     }
 }
+
+static void log_breaker(const char *message, const struct gateway *g,
+                        const struct tier_member *m, uint64_t now_ms)
+{
+    struct breaker_view v = breakers_view(board_breakers(g->board), m->serving, now_ms);
+    uint64_t wait_ms = v.until_ms > now_ms ? v.until_ms - now_ms : 0;
+    LOG_AT(v.phase == PHASE_OPEN ? LOG_WARN : LOG_INFO, message,
+           LOG_STR("backend", m->backend->name), LOG_STR("model", m->model),
+           LOG_TEXT("breaker", breaker_view_word(&v)),
+           LOG_TEXT("reason", verdict_of(v.reason)->name), LOG_NUM("relapses", v.relapses),
+           LOG_NUM(v.phase == PHASE_DWELL ? "dwells_ms" : "next_ms", wait_ms), LOG_DONE);
+}
+
+void gateway_note_opened(const struct gateway *g, const struct tier_member *m, uint64_t now_ms)
+{
+    log_breaker("breaker opened", g, m, now_ms);
+}
+
+void gateway_note_content(struct gateway *g, const struct tier_member *m,
+                          struct ended_attempt e, uint64_t now_ms)
+{
+    if (breakers_on_content(board_breakers(g->board), m->serving, &e, now_ms)) {
+        log_breaker("breaker closed", g, m, now_ms);
+    }
+}
+
+void gateway_note_answer(struct gateway *g, const struct tier_member *m, struct ended_attempt e,
+                         uint64_t now_ms)
+{
+    if (board_on_answer(g->board, m->serving, &e, now_ms)) {
+        log_breaker("breaker closed", g, m, now_ms);
+    }
+}

@@ -67,3 +67,13 @@ NODISCARD enum err gateway_put_head(const struct backend *b, const char *method,
  * Any thread. */
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change);
+
+/* An attempt at this member of a tier answers; a whole answer. Tells the board, and logs what
+ * it does to the breaker. Any thread. */
+void gateway_note_content(struct gateway *g, const struct tier_member *m,
+                          struct ended_attempt e, uint64_t now_ms);
+void gateway_note_answer(struct gateway *g, const struct tier_member *m, struct ended_attempt e,
+                         uint64_t now_ms);
+
+/* Logs that a failed attempt there opened the breaker. */
+void gateway_note_opened(const struct gateway *g, const struct tier_member *m, uint64_t now_ms);

@@ -151,6 +151,33 @@ static void write_state(struct exposition *e, const struct scrape *s)
     }
 }
 
+static void write_breaker(struct exposition *e, const struct scrape *s)
+{
+    static const char *const words[] = {"closed", "half_open", "open"};
+    const struct catalog *c = s->source->catalog;
+    for (uint32_t i = 0; i < c->serving_count; i++) {
+        struct breaker_view v = breakers_view(board_breakers(s->source->board), i, s->now_ms);
+        struct str now = str_from(breaker_view_word(&v));
+        for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+            struct str values[] = {c->servings[i].backend->name, c->servings[i].model,
+                                   str_from(words[k])};
+            put_count(e, values, str_eq(values[2], now) ? 1 : 0);
+        }
+    }
+}
+
+static void write_share(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (uint32_t i = 0; i < c->serving_count; i++) {
+        struct breaker_view v = breakers_view(board_breakers(s->source->board), i, s->now_ms);
+        struct str values[] = {c->servings[i].backend->name, c->servings[i].model};
+        exposition_put(e, values, (struct figure){v.share, 2});
+    }
+}
+
+/* --- the process --- */
+
 static void write_vitals(struct exposition *e, const struct scrape *s)
 {
     static const enum vital vitals[] = {VITAL_IDLE, VITAL_FLOWING, VITAL_BUSY, VITAL_SUSPECT,
@@ -304,6 +331,20 @@ static const struct metric METRICS[] = {
       .help = "Used share of the engine's memory for prompts and answers, by its own counters; "
               "absent while that is not known."},
      write_engine_kv},
+    {{.name = "fallthrough_breaker_state",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "backend_model", "state"},
+      .help =
+          "1 for the state that the breaker of this backend with this model is in, 0 for the "
+          "others."},
+     write_breaker},
+    {{.name = "fallthrough_breaker_share",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "backend_model"},
+      .help =
+          "Share of the requests that would go there which the breaker lets through: 0 while "
+          "it is open or dwells, less than 1 while the backend returns slowly."},
+     write_share},
     {{.name = "process_cpu_seconds_total",
       .kind = METRIC_COUNTER,
       .help = "User and system CPU time of this process."},

@@ -103,16 +103,110 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     return o;
 }
 
-static json_t *tier_object(const struct status_source *s, const struct tier *t, size_t number)
+/* --- why a member of a tier is usable or not --- */
+
+/* When that changes by itself; 0: nobody knows. */
+static uint64_t until_ms_of(const struct pick_prospect *p)
+{
+    switch (p->status) {
+    case PICK_HELD:
+        return p->backend.hold_until_ms;
+    case PICK_RAMP:
+    case PICK_DWELL:
+    case PICK_OPEN:
+        return p->breaker.until_ms;
+    case PICK_USABLE:
+    case PICK_DOWN:
+    case PICK_TRIED:
+        return 0;
+    }
+    BUG("no such pick status");
+}
+
+static json_t *until_s(uint64_t until_ms, uint64_t now_ms)
+{
+    if (until_ms == 0) {
+        return json_null();
+    }
+    return json_real(until_ms > now_ms ? seconds(until_ms - now_ms) : 0);
+}
+
+enum { WHY_BYTES = 200 };
+
+static void say_open(const struct breaker_view *c, char why[WHY_BYTES])
+{
+    const char *then = c->is_half_open  ? "a trial is under way"
+                       : c->wants_trial ? "the next request is its trial"
+                                        : "until a trial is answered";
+    const char *reason =
+        c->reason == FAILURE_ok ? "the backend was DOWN" : verdict_of(c->reason)->name;
+    (void)snprintf(why, WHY_BYTES, "breaker open: %s; %s", reason, then);
+}
+
+/* One sentence without a full stop about why it stands as it does. */
+static void say_status(const struct pick_prospect *p, char why[WHY_BYTES])
+{
+    char cause[96];
+    cause_text(p->backend.cause, cause, sizeof(cause));
+    switch (p->status) {
+    case PICK_USABLE:
+    case PICK_TRIED:
+        (void)snprintf(why, WHY_BYTES, "%s: %s", state_name(p->backend.state), cause);
+        return;
+    case PICK_RAMP:
+        (void)snprintf(why, WHY_BYTES, "returns slowly: %s",
+                       p->breaker.is_proving ? "one request at a time until one is answered"
+                                             : "gets a share of the requests");
+        return;
+    case PICK_DWELL:
+        (void)snprintf(why, WHY_BYTES, "well again, but its outage is too recent");
+        return;
+    case PICK_OPEN:
+        say_open(&p->breaker, why);
+        return;
+    case PICK_DOWN:
+        (void)snprintf(why, WHY_BYTES, "DOWN: %s; until %s", cause,
+                       p->backend.needs_token ? "it makes a token" : "probes prove it well");
+        return;
+    case PICK_HELD:
+        (void)snprintf(why, WHY_BYTES, "asked to be left alone (Retry-After)");
+        return;
+    }
+    BUG("no such pick status");
+}
+
+/* The same keys for status and explain. */
+static void put_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms)
+{
+    put(o, "until_s", until_s(until_ms_of(p), now_ms));
+    put(o, "breaker", json_string(breaker_view_word(&p->breaker)));
+    put(o, "share", whole(p->breaker.share));
+    put(o, "relapses", whole(p->breaker.relapses));
+}
+
+static json_t *member_object(const struct status_source *s, const struct tier_member *m,
+                             uint64_t now_ms)
+{
+    char why[WHY_BYTES];
+    struct pick_prospect p = pick_prospect(s->board, m, now_ms);
+    json_t *o = json_object();
+    say_status(&p, why);
+    put(o, "name", text(m->backend->name));
+    put(o, "model", text(m->model));
+    put(o, "resume", ability_word(board_ability(s->board, m->serving)));
+    put(o, "status", json_string(pick_status_name(p.status)));
+    put(o, "why", json_string(why));
+    put_prospect(o, &p, now_ms);
+    return o;
+}
+
+static json_t *tier_object(const struct status_source *s, const struct tier *t, size_t number,
+                           uint64_t now_ms)
 {
     json_t *o = json_object();
     json_t *members = json_array();
     for (size_t i = 0; i < t->member_count; i++) {
-        json_t *member = json_object();
-        put(member, "name", text(t->members[i].backend->name));
-        put(member, "model", text(t->members[i].model));
-        put(member, "resume", ability_word(board_ability(s->board, t->members[i].serving)));
-        push(members, member);
+        push(members, member_object(s, &t->members[i], now_ms));
     }
     put(o, "tier", whole(number));
     put(o, "backends", members);
@@ -132,7 +226,7 @@ static json_t *model_object(const struct status_source *s, const struct model *m
         push(aliases, json_string("*"));
     }
     for (size_t i = 0; i < m->tier_count; i++) {
-        push(tiers, tier_object(s, &m->tiers[i], i + 1));
+        push(tiers, tier_object(s, &m->tiers[i], i + 1, now_ms));
     }
     put(o, "name", text(m->name));
     put(o, "aliases", aliases);
@@ -167,12 +261,11 @@ struct str status_json(const struct status_source *s, uint64_t now_ms, struct ar
 struct prospect {
     const struct tier_member *member;
     size_t tier;
-    struct backend_view view;
-    enum pick_status status;
+    struct pick_prospect is;
 };
 
 static json_t *prospect_object(const struct prospect *p, const char *verdict, const char *why,
-                               uint64_t until_ms)
+                               uint64_t now_ms)
 {
     json_t *o = json_object();
     put(o, "tier", whole(p->tier + 1));
@@ -180,76 +273,94 @@ static json_t *prospect_object(const struct prospect *p, const char *verdict, co
     put(o, "model", text(p->member->model));
     put(o, "verdict", json_string(verdict));
     put(o, "why", json_string(why));
-    put(o, "until_s", until_ms > 0 ? json_real(seconds(until_ms)) : json_null());
+    put_prospect(o, &p->is, now_ms);
     return o;
 }
 
-/* `is_first`: no better tier is usable; `only_healthy`: its tier has a HEALTHY backend. */
-static json_t *explain_one(const struct prospect *p, bool is_first, bool only_healthy,
-                           uint64_t now_ms)
+/* Who the next request may get: the usable ones, or where there are none the reserves. */
+static bool is_candidate(const struct pick_prospect *p, bool of_reserve)
 {
-    char why[160];
-    char cause[96];
-    cause_text(p->view.cause, cause, sizeof(cause));
-    if (p->status == PICK_DOWN) {
-        snprintf(why, sizeof(why), "DOWN: %s; until %s", cause,
-                 p->view.needs_token ? "it makes a token" : "probes prove it well");
-        return prospect_object(p, "down", why, 0);
-    }
-    if (p->status == PICK_HELD) {
-        return prospect_object(p, "held", "asked to be left alone (Retry-After)",
-                               p->view.hold_until_ms - now_ms);
-    }
-    if (!is_first) {
-        return prospect_object(p, "standby", "a better tier can serve", 0);
-    }
-    if (only_healthy && p->view.state == STATE_DEGRADED) {
-        snprintf(why, sizeof(why), "DEGRADED (%s); a HEALTHY backend of its tier is preferred",
-                 cause);
-        return prospect_object(p, "degraded", why, 0);
-    }
-    snprintf(why, sizeof(why), "%s: %s", state_name(p->view.state), cause);
-    return prospect_object(p, "next", why, 0);
+    return of_reserve ? pick_is_reserve(p->status, &p->breaker) : p->status == PICK_USABLE;
 }
 
-static size_t judge_tier(const struct status_source *s, const struct model *m, size_t tier,
-                         uint64_t now_ms, struct prospect out[])
+/* How one tier is told. */
+struct telling {
+    bool is_first;     /* no better tier has a candidate */
+    bool of_reserve;   /* no tier has anybody usable */
+    bool only_healthy; /* a candidate of this tier is HEALTHY */
+};
+
+static json_t *explain_one(const struct prospect *p, const struct telling *t, uint64_t now_ms)
 {
-    const struct tier *t = &m->tiers[tier];
-    for (size_t i = 0; i < t->member_count; i++) {
-        out[i].member = &t->members[i];
-        out[i].tier = tier;
-        out[i].view = board_view(s->board, t->members[i].backend->index, now_ms);
-        out[i].status = pick_judge(&out[i].view, false, now_ms);
+    char why[WHY_BYTES];
+    say_status(&p->is, why);
+    if (!is_candidate(&p->is, t->of_reserve)) {
+        return prospect_object(p, pick_status_name(p->is.status), why, now_ms);
     }
-    return t->member_count;
+    if (!t->is_first) {
+        return prospect_object(p, "standby", "a better tier can serve", now_ms);
+    }
+    if (t->only_healthy && !t->of_reserve && p->is.backend.state == STATE_DEGRADED) {
+        return prospect_object(p, "degraded",
+                               "DEGRADED; a HEALTHY backend of its tier is preferred", now_ms);
+    }
+    return prospect_object(p, "next", why, now_ms);
 }
 
-static bool tier_has(const struct prospect *p, size_t count, bool healthy_only)
+/* All tiers of a model, one after another. */
+struct prospects {
+    struct prospect *at;
+    size_t count;
+};
+
+static struct prospects judge_model(const struct status_source *s, const struct model *m,
+                                    uint64_t now_ms, struct arena *a)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (p[i].status == PICK_USABLE && (!healthy_only || p[i].view.state == STATE_HEALTHY)) {
+    struct prospects all = {0};
+    for (size_t t = 0; t < m->tier_count; t++) {
+        all.count += m->tiers[t].member_count;
+    }
+    all.at = arena_alloc(a, sizeof(all.at[0]) * (all.count + 1));
+    all.count = 0;
+    for (size_t t = 0; t < m->tier_count; t++) {
+        for (size_t i = 0; i < m->tiers[t].member_count; i++) {
+            const struct tier_member *member = &m->tiers[t].members[i];
+            all.at[all.count++] = (struct prospect){
+                .member = member, .tier = t, .is = pick_prospect(s->board, member, now_ms)};
+        }
+    }
+    return all;
+}
+
+/* Of this tier and all tiers before it. */
+static bool has_candidate(const struct prospects *all, size_t tier, bool of_reserve)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->at[i].tier <= tier && is_candidate(&all->at[i].is, of_reserve)) {
             return true;
         }
     }
     return false;
 }
 
-/* Adds a tier's rows to the object's arrays `next` and `backends`. */
-static void explain_tier(const struct prospect *p, size_t count, bool is_first, uint64_t now_ms,
-                         json_t *object)
+static bool has_healthy(const struct prospects *all, size_t tier)
 {
-    json_t *next = json_object_get(object, "next");
-    json_t *backends = json_object_get(object, "backends");
-    bool only_healthy = tier_has(p, count, true);
-    for (size_t i = 0; i < count; i++) {
-        json_t *one = explain_one(&p[i], is_first, only_healthy, now_ms);
-        bool is_next = strcmp(json_string_value(json_object_get(one, "verdict")), "next") == 0;
-        if (is_next) {
-            push(next, text(p[i].member->backend->name));
+    for (size_t i = 0; i < all->count; i++) {
+        const struct prospect *p = &all->at[i];
+        if (p->tier == tier && p->is.status == PICK_USABLE &&
+            p->is.backend.state == STATE_HEALTHY) {
+            return true;
         }
-        push(backends, one);
     }
+    return false;
+}
+
+static struct telling telling_of(const struct prospects *all, size_t tier)
+{
+    bool of_reserve = !has_candidate(all, SIZE_MAX, false);
+    return (struct telling){.is_first = tier == 0 || !has_candidate(all, tier - 1, of_reserve),
+                            .of_reserve = of_reserve,
+                            .only_healthy = has_healthy(all, tier)};
 }
 
 struct str explain_json(const struct status_source *s, struct str asked, uint64_t now_ms,
@@ -259,18 +370,25 @@ struct str explain_json(const struct status_source *s, struct str asked, uint64_
     if (!m) {
         return STR_NONE;
     }
+    struct prospects all = judge_model(s, m, now_ms, a);
+    json_t *next = json_array();
+    json_t *backends = json_array();
+    struct telling t = {.is_first = false};
+    for (size_t i = 0; i < all.count; i++) {
+        if (i == 0 || all.at[i].tier != all.at[i - 1].tier) {
+            t = telling_of(&all, all.at[i].tier);
+        }
+        json_t *one = explain_one(&all.at[i], &t, now_ms);
+        if (strcmp(json_string_value(json_object_get(one, "verdict")), "next") == 0) {
+            push(next, text(all.at[i].member->backend->name));
+        }
+        push(backends, one);
+    }
     json_t *o = json_object();
-    bool is_first = true;
     put(o, "asked", text(asked));
     put(o, "model", text(m->name));
-    put(o, "next", json_array());
-    put(o, "backends", json_array());
-    for (size_t t = 0; t < m->tier_count; t++) {
-        struct prospect *p =
-            arena_alloc(a, sizeof(struct prospect) * (m->tiers[t].member_count + 1));
-        size_t count = judge_tier(s, m, t, now_ms, p);
-        explain_tier(p, count, is_first, now_ms, o);
-        is_first = is_first && !tier_has(p, count, false);
-    }
+    put(o, "next", next);
+    put(o, "panic", json_boolean(m->may_panic && json_array_size(next) == 0));
+    put(o, "backends", backends);
     return dump(o, a);
 }

@@ -27,20 +27,23 @@ struct status_source {
 /*
  * {"version","uptime_s","draining","connections",
  *  "models":[{"name","aliases","can_serve",
- *             "tiers":[{"tier","backends":[{"name","model","resume"}]}]}],
+ *             "tiers":[{"tier","backends":[{"name","model","resume","status","why","until_s",
+ *                                           "breaker","share","relapses"}]}]}],
  *  "backends":[{"name","type","url","state","reason","why","since","for_s","resume",
  *               "in_flight","tokens_per_s","first_token_p50_ms","first_token_p99_ms",
  *               "attempts","failures","held_for_s"}]}
  * `resume` is "exact", "differs" or "no", null while it is not measured; a backend's is the
- * worst of its models'. Lives as long as the arena.
+ * worst of its models'. `status` is a pick_status_name, `breaker` a breaker_view_word, `share`
+ * the per cent of its requests that it may get. Lives as long as the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
 
 /*
- * {"asked","model","next":["gpu1"],
- *  "backends":[{"tier","name","model","verdict","why","until_s"}]}:
+ * {"asked","model","next":["gpu1"],"panic",
+ *  "backends":[{"tier","name","model","verdict","why","until_s","breaker","share","relapses"}]}:
  * which backend the next request would get (any of `next`) and why each other one would not.
- * `until_s` is null where no end is known. Empty str when no model has that name.
+ * `until_s` is null where no end is known. `panic`: there is no next, and the least bad is
+ * tried within its budget. Empty str when no model has that name.
  */
 struct str explain_json(const struct status_source *s, struct str asked, uint64_t now_ms,
                         struct arena *a);

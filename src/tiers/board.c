@@ -22,7 +22,6 @@ struct slot {
     struct {
         _Alignas(CACHE_LINE) shared_u64 judgement; /* state and cause in one word */
         shared_u64 since_ms;
-        shared_u64 verdict_ms;
         shared_u64 next_probe_ms;
         shared_u64 hold_until_ms;
         shared_u64 recent;        /* failures: count and time in one word */
@@ -34,7 +33,7 @@ struct slot {
         _Alignas(CACHE_LINE) _Atomic uint32_t in_flight;
         _Atomic uint32_t paused; /* of in_flight */
         atomic_bool is_calibrating;
-        shared_u64 claimed_ms; /* last trial; 0: none yet */
+        shared_u64 claimed_ms; /* as a last resort; 0: never yet */
     } traffic;
     struct {
         _Alignas(CACHE_LINE) shared_u64 good_attempts;
@@ -59,7 +58,8 @@ struct board {
     const struct catalog *catalog; /* borrowed, outlives the board */
     size_t count;
     struct slot *slots;
-    struct known *known; /* one a serving */
+    struct known *known;       /* one a serving */
+    struct breakers *breakers; /* likewise */
 };
 
 static uint64_t load(const shared_u64 *from)
@@ -155,7 +155,6 @@ static void publish(struct slot *s)
 {
     const struct health *h = &s->health;
     store(&s->published.since_ms, h->since_ms);
-    store(&s->published.verdict_ms, h->verdict_ms);
     store(&s->published.next_probe_ms, h->next_probe_ms);
     atomic_store_explicit(&s->published.is_suspected, h->suspicions > 0 || h->suspect,
                           memory_order_relaxed);
@@ -185,6 +184,7 @@ struct board *board_new(const struct catalog *c, uint64_t now_ms)
     b->catalog = c;
     b->count = c->backend_count;
     b->known = make_known(c);
+    b->breakers = breakers_new(c, now_ms);
     if (b->count == 0) {
         return b;
     }
@@ -210,8 +210,14 @@ void board_free(struct board **b)
     }
     free((*b)->slots);
     free((*b)->known);
+    breakers_free(&(*b)->breakers);
     free(*b);
     *b = NULL;
+}
+
+struct breakers *board_breakers(const struct board *b)
+{
+    return b->breakers;
 }
 
 /* --- what is known of its models --- */
@@ -310,7 +316,6 @@ struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t
         .state = unpack_state(word),
         .cause = unpack_cause(word),
         .since_ms = load(&s->published.since_ms),
-        .verdict_ms = load(&s->published.verdict_ms),
         .hold_until_ms = load(&s->published.hold_until_ms),
         .in_flight = atomic_load_explicit(&s->traffic.in_flight, memory_order_relaxed),
         .recent_failures = (uint32_t)recent_count(load(&s->published.recent), now_ms),
@@ -329,6 +334,40 @@ static struct board_change change_from(enum state from, const struct health *h)
     };
 }
 
+static enum outage outage_of(struct cause c, bool is_own)
+{
+    if (c.kind == CAUSE_LOADING) {
+        return OUTAGE_LOADING;
+    }
+    if (!is_own) {
+        return OUTAGE_PROBES;
+    }
+    return verdict_is_silence(c.failure) ? OUTAGE_SILENCE : OUTAGE_REQUEST;
+}
+
+enum { NO_SERVING = UINT32_MAX };
+
+/* Into or out of DOWN: all its models' breakers are told. `of`: whose request it was. Under the
+ * lock. */
+static void note_change(struct board *b, uint32_t backend, const struct board_change *c,
+                        uint32_t of, uint64_t now_ms)
+{
+    const struct backend *at = &b->catalog->backends[backend];
+    bool is_end = c->from == STATE_DOWN && c->to != STATE_DOWN;
+    bool is_outage = c->from != STATE_DOWN && c->to == STATE_DOWN;
+    if (is_outage) {
+        note_outage(b, backend);
+    }
+    for (uint32_t i = 0; i < at->serving_count; i++) {
+        if (is_outage) {
+            breakers_on_down(b->breakers, at->first_serving + i, outage_of(c->cause, i == of),
+                             c->cause.failure, now_ms);
+        } else if (is_end) {
+            breakers_on_up(b->breakers, at->first_serving + i, now_ms);
+        }
+    }
+}
+
 struct board_change board_on_probe(struct board *b, uint32_t backend,
                                    const struct probe_result *r, uint64_t now_ms)
 {
@@ -337,10 +376,8 @@ struct board_change board_on_probe(struct board *b, uint32_t backend,
     enum state from = s->health.state;
     (void)health_on_probe(&s->health, &b->catalog->backends[backend].health, r, now_ms);
     struct board_change change = change_from(from, &s->health);
+    note_change(b, backend, &change, NO_SERVING, now_ms);
     publish(s);
-    if (change.state_changed && change.to == STATE_DOWN) {
-        note_outage(b, backend);
-    }
     unlock_slot(s);
     return change;
 }
@@ -360,6 +397,20 @@ static struct board_change unchanged(const struct slot *s)
     uint64_t word = atomic_load_explicit(&s->published.judgement, memory_order_acquire);
     enum state state = unpack_state(word);
     return (struct board_change){.from = state, .to = state, .cause = unpack_cause(word)};
+}
+
+/* Under the lock, so that an outage by the same failure comes after it. */
+static bool strike(struct board *b, uint32_t backend, const struct failed_attempt *f,
+                   uint64_t now_ms)
+{
+    const struct backend *at = &b->catalog->backends[backend];
+    bool is_suspicion = verdict_of(f->failure)->blame == BLAME_SUSPECT;
+    if (f->of >= at->serving_count || !verdict_is_strike(f->failure) ||
+        (is_suspicion && !f->is_first_500)) {
+        return false;
+    }
+    return breakers_on_strike(b->breakers, at->first_serving + f->of, f->failure, &f->ended,
+                              now_ms);
 }
 
 struct board_change board_on_failure(struct board *b, uint32_t backend,
@@ -385,10 +436,9 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
     }
     struct board_change change = change_from(from, &s->health);
     change.probe_now = s->health.next_probe_ms < next_probe_ms;
+    change.opened = strike(b, backend, f, now_ms);
+    note_change(b, backend, &change, f->of, now_ms);
     publish(s);
-    if (change.state_changed && change.to == STATE_DOWN) {
-        note_outage(b, backend);
-    }
     unlock_slot(s);
     return change;
 }
@@ -478,6 +528,14 @@ void board_on_success(struct board *b, uint32_t backend, uint64_t now_ms)
     unlock_slot(s);
 }
 
+bool board_on_answer(struct board *b, uint32_t serving, const struct ended_attempt *e,
+                     uint64_t now_ms)
+{
+    CHECK(serving < b->catalog->serving_count);
+    board_on_success(b, b->catalog->servings[serving].backend->index, now_ms);
+    return breakers_on_answer(b->breakers, serving, e, now_ms);
+}
+
 uint64_t board_next_probe_ms(const struct board *b, uint32_t backend)
 {
     return load(&slot_of(b, backend)->published.next_probe_ms);
@@ -532,14 +590,14 @@ void board_end_calibration(struct board *b, uint32_t backend)
     atomic_store(&slot_of(b, backend)->traffic.is_calibrating, false);
 }
 
-bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms)
+bool board_claim_last_resort(struct board *b, uint32_t backend, uint64_t now_ms)
 {
     struct slot *s = slot_of(b, backend);
     uint64_t word = atomic_load_explicit(&s->published.judgement, memory_order_acquire);
     uint64_t claimed_ms = load(&s->traffic.claimed_ms);
-    if (unpack_state(word) != STATE_DOWN ||
-        now_ms < load(&s->published.verdict_ms) + TRIAL_GAP_MS ||
-        (claimed_ms > 0 && now_ms < claimed_ms + TRIAL_GAP_MS)) {
+    bool is_fresh = unpack_state(word) == STATE_DOWN &&
+                    now_ms < load(&s->published.since_ms) + LAST_RESORT_GAP_MS;
+    if (is_fresh || (claimed_ms > 0 && now_ms < claimed_ms + LAST_RESORT_GAP_MS)) {
         return false;
     }
     return atomic_compare_exchange_strong_explicit(&s->traffic.claimed_ms, &claimed_ms, now_ms,

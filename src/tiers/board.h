@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "tiers/ability.h"
+#include "tiers/breakers.h"
 #include "tiers/catalog.h"
 #include "tiers/figures.h"
 #include "tiers/health.h"
@@ -12,7 +13,9 @@
 /*
  * The board: what all threads know about all backends. Reading is lock-free (one atomic load a
  * field); what is learnt is taken in under one short lock per backend and is visible to every
- * other thread at once. Time is an argument. Any thread may call anything here.
+ * other thread at once. Time is an argument. Any thread may call anything here. It owns the
+ * breakers and tells them of outages, of failures and of answers; what else they know is asked
+ * there.
  */
 
 struct board;
@@ -21,11 +24,13 @@ struct board;
 struct board *board_new(const struct catalog *c, uint64_t now_ms);
 void board_free(struct board **b);
 
+/* Live as long as the board. */
+struct breakers *board_breakers(const struct board *b);
+
 struct backend_view {
     enum state state;
     struct cause cause;
     uint64_t since_ms;        /* since when in this state */
-    uint64_t verdict_ms;      /* when something was last learnt about it while DOWN */
     uint64_t hold_until_ms;   /* asked to be left alone until then */
     uint32_t in_flight;       /* attempts now */
     uint32_t recent_failures; /* decays by half each second: keeps a fast failer unattractive */
@@ -41,6 +46,7 @@ struct board_change {
     enum state from;
     enum state to;
     struct cause cause;
+    bool opened;    /* the breaker of the request's model, by this request */
     bool probe_now; /* the next probe was moved forward: ask board_next_probe_ms again */
 };
 
@@ -56,6 +62,8 @@ struct failed_attempt {
                           count */
     uint32_t
         hold_ms; /* for BLAME_HOLD: how long it asked to be left alone; 0: it did not say */
+    uint32_t of; /* which of the backend's servings, from 0 */
+    struct ended_attempt ended;
 };
 struct board_change board_on_failure(struct board *b, uint32_t backend,
                                      const struct failed_attempt *f, uint64_t now_ms);
@@ -83,6 +91,9 @@ void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view
 void board_note_content(struct board *b, uint32_t backend, uint64_t now_ms);
 uint64_t board_content_ms(const struct board *b, uint32_t backend); /* the last; 0: never */
 enum { CONTENT_STEP_MS = 50 };
+/* The same, told to the serving's breaker too: true when this closed it. */
+bool board_on_answer(struct board *b, uint32_t serving, const struct ended_attempt *e,
+                     uint64_t now_ms);
 
 /* When the next probe is due; the prober asks after each report and at start. */
 uint64_t board_next_probe_ms(const struct board *b, uint32_t backend);
@@ -96,10 +107,10 @@ void board_end(struct board *b, uint32_t backend);
 void board_count_paused(struct board *b, uint32_t backend, bool is_paused);
 uint32_t board_paused(const struct board *b, uint32_t backend);
 
-/* For a DOWN backend: true for the one caller a second (TRIAL_GAP_MS since the last verdict or
- * claim) that may try it all the same. */
-bool board_claim_trial(struct board *b, uint32_t backend, uint64_t now_ms);
-enum { TRIAL_GAP_MS = 1000 };
+/* For a backend that is not usable: true for the one caller a second (LAST_RESORT_GAP_MS since
+ * the last claim, and since it went DOWN) that may try it all the same. */
+bool board_claim_last_resort(struct board *b, uint32_t backend, uint64_t now_ms);
+enum { LAST_RESORT_GAP_MS = 1000 };
 
 /* --- what is known of a backend with one of its models, by catalog.servings --- */
 

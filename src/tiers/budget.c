@@ -10,6 +10,11 @@ uint64_t budget_share_ms(uint64_t left_ms, uint32_t tiers_after)
     return share > 0 ? share : 1;
 }
 
+uint64_t budget_trial_ms(uint64_t left_ms, uint32_t tiers_after)
+{
+    return budget_share_ms(tiers_after > 0 ? left_ms / 2 : left_ms, tiers_after);
+}
+
 uint64_t budget_first_token_ms(uint32_t base_ms, uint32_t per_1k_ms, uint64_t prompt_bytes)
 {
     uint64_t tokens = prompt_bytes / BYTES_A_TOKEN;

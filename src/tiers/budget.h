@@ -11,6 +11,10 @@
  * what is left while there are others, all of it for the last. At least 1. */
 uint64_t budget_share_ms(uint64_t left_ms, uint32_t tiers_after);
 
+/* The same for a trial of a backend that may still be bad: half of that while there are others.
+ */
+uint64_t budget_trial_ms(uint64_t left_ms, uint32_t tiers_after);
+
 /* Deadline for the first content: base + per_1k for each started 1,000 prompt tokens, estimated
  * as prompt_bytes / 4. Saturates. */
 uint64_t budget_first_token_ms(uint32_t base_ms, uint32_t per_1k_ms, uint64_t prompt_bytes);

@@ -83,7 +83,6 @@ void health_init(struct health *h, uint64_t now_ms)
         .state = STATE_HEALTHY,
         .cause = {.kind = CAUSE_STARTING},
         .since_ms = now_ms,
-        .verdict_ms = now_ms,
         .next_probe_ms = now_ms,
         .gap_until_ms = now_ms,
     };
@@ -214,10 +213,7 @@ static void take_probe(struct health *h, const struct health_policy *p,
     } else {
         take_exception(h, p, r, now_ms);
     }
-    if (h->state == STATE_DOWN) {
-        h->verdict_ms = now_ms;
-        h->down_probes++;
-    }
+    h->down_probes += h->state == STATE_DOWN ? 1 : 0;
 }
 
 bool health_on_probe(struct health *h, const struct health_policy *p,
@@ -248,7 +244,6 @@ static bool blame(struct health *h, enum failure f, uint64_t now_ms)
         enter(h, STATE_DOWN, (struct cause){.kind = kind, .failure = f}, now_ms);
     }
     h->good = 0;
-    h->verdict_ms = now_ms;
     h->blamed_ms = now_ms;
     if (!was_down) {
         ask_probe(h, now_ms);
@@ -305,7 +300,6 @@ bool health_on_hang(struct health *h, uint64_t now_ms)
     bool was_down = h->state == STATE_DOWN;
     enter(h, STATE_DOWN, (struct cause){.kind = CAUSE_HUNG, .failure = FAILURE_stall}, now_ms);
     health_need_token(h, now_ms);
-    h->verdict_ms = now_ms;
     if (!was_down) {
         h->blamed_ms = now_ms;
         ask_probe(h, now_ms);

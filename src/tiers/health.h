@@ -53,7 +53,6 @@ struct health {
     enum state state;
     struct cause cause;
     uint64_t since_ms;    /* when state was entered */
-    uint64_t verdict_ms;  /* when anything was last learnt about a DOWN backend */
     uint32_t exceptions;  /* probes in a row that did not answer */
     uint32_t good;        /* good probes in a row while DOWN */
     uint32_t suspicions;  /* 500s of distinct requests since the last good answer */

@@ -8,11 +8,22 @@
 #include "tiers/catalog.h"
 
 /*
- * Who serves next: the first tier, in order, that has a usable backend; in it the HEALTHY
- * before the DEGRADED, and among equals the less loaded of two drawn at random (Mitzenmacher
- * 2001), where recent failures count as load. When no tier is usable: one trial of a DOWN
- * backend whose last verdict is older than a second and was not silence (unless it is the
- * model's only one). Pure but for the trial claim on the board.
+ * Who serves next. Pure but for the claims on the board and the breakers; lock-free but for
+ * claiming a trial.
+ *
+ * Regular: the first tier, in order, that has a usable backend; in it the HEALTHY before the
+ * DEGRADED, and among equals the less loaded of two drawn at random (Mitzenmacher 2001), where
+ * recent failures count as load. A backend that ramps up takes part in its share of the picks.
+ * On the way a backend whose breaker wants a trial gets this request (`may_try`).
+ *
+ * Reserve: when no tier has anybody usable, who is only held back: it dwells, it ramps, a trial
+ * of it is under way, or its breaker is open but it answers some. Tiers in order.
+ *
+ * Panic: when nobody is left but those that are DOWN or open, the least bad, unless the model
+ * has `panic: false`: errors before broken connections before silence before those that cannot
+ * be reached; then tiers in order. Never one that is held or loads its model. Each backend once
+ * a second and not in the first second of its outage; those that were silent, where a model has
+ * others, once a second for all of the model, for they cost a deadline.
  */
 
 enum { TRIED_MAX = 64 };
@@ -27,22 +38,42 @@ bool tried_has(const struct tried *t, uint32_t backend);
 void tried_add(struct tried *t,
                uint32_t backend); /* past TRIED_MAX: the exchange ends anyway */
 
+/* What stands between a request and a member of a tier; PICK_DWELL and the next are reserves.
+ */
 enum pick_status {
     PICK_USABLE,
-    PICK_TRIED,
+    PICK_RAMP,  /* a share of the requests */
+    PICK_DWELL, /* proven well, until_ms of its breaker */
+    PICK_OPEN,  /* its breaker is */
+    PICK_DOWN,
     PICK_HELD, /* until hold_until_ms */
-    PICK_DOWN
+    PICK_TRIED
 };
 const char *pick_status_name(enum pick_status s);
 
-/* Whether the picker would take it now (without the trial rule), for picking and for `explain`.
- */
-enum pick_status pick_judge(const struct backend_view *v, bool was_tried, uint64_t now_ms);
+/* For picking and for `explain`. */
+enum pick_status pick_judge(const struct backend_view *v, const struct breaker_view *c,
+                            bool was_tried, uint64_t now_ms);
+
+/* Whether it is used when nobody is usable. */
+bool pick_is_reserve(enum pick_status s, const struct breaker_view *c);
+
+/* Why it is usable or not, whatever any exchange has tried. */
+struct pick_prospect {
+    struct backend_view backend;
+    struct breaker_view breaker;
+    enum pick_status status;
+};
+struct pick_prospect pick_prospect(const struct board *b, const struct tier_member *m,
+                                   uint64_t now_ms);
+
+enum pick_kind { PICK_REGULAR, PICK_TRIAL, PICK_RESERVE, PICK_PANIC };
 
 struct pick {
     const struct tier_member *member;
     uint32_t tier; /* 0 … */
-    bool is_trial;
+    enum pick_kind kind;
+    uint32_t claim; /* of PICK_TRIAL: ends with the attempt, or by pick_release; else 0 */
 };
 
 /* False when nobody is left. */
@@ -51,11 +82,15 @@ struct pick_query {
     struct board *board;
     const struct tried *tried;
     uint64_t now_ms;
-    bool usable_only; /* no trial of a DOWN backend */
+    bool may_try;     /* this request may be a trial: it has all its time still */
+    bool usable_only; /* no reserve and no panic */
 };
 bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
 
-/* True when pick_backend would find somebody, trials not counted: /health and /ready. */
+/* No attempt came of it, or none that told anything: another may be the trial. */
+void pick_release(struct board *b, const struct pick *p, uint64_t now_ms);
+
+/* True when pick_backend would find somebody, panic not counted: /health and /ready. */
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms);
 
 /* Seconds until something may be well again, for Retry-After: the soonest hold that ends,

@@ -12,7 +12,8 @@ from fake_llm import replies
 STATUS = {
     "version": "9.9", "uptime_s": 61.5, "draining": True, "connections": 3,
     "models": [{"name": "m", "aliases": [], "can_serve": False,
-                "tiers": [{"tier": 1, "backends": [{"name": "gpu1", "model": "x", "resume": "differs"}]}]}],
+                "tiers": [{"tier": 1, "backends": [{"name": "gpu1", "model": "x", "resume": "differs", "status": "ramp",
+                                                   "breaker": "closed", "share": 25, "until_s": 12.0}]}]}],
     "backends": [{"name": "gpu1", "type": "vllm", "url": "http://h", "state": "DOWN", "reason": "probe",
                   "why": "probe answered 503", "since": "2026-11-21T05:24:02.123Z", "for_s": 3723.4,
                   "resume": "no", "in_flight": 2, "tokens_per_s": 12.34, "first_token_p50_ms": 120,
@@ -49,7 +50,8 @@ def test_status_of_a_gateway_is_an_aligned_table(cli, llm, gateway):
     done = cli("status", "--admin", gw.admin_url)
     assert done.code == 0 and done.err == ""
     titles, first, second = table(done.out)
-    assert titles.split() == ["MODEL", "TIER", "BACKEND", "STATE", "WHY", "SINCE", "RESUME", "VITALS", "ENGINE", "IN-FLIGHT",
+    assert titles.split() == ["MODEL", "TIER", "BACKEND", "STATE", "WHY", "SINCE", "BREAKER", "RESUME",
+                              "IN-FLIGHT",
                               "TOK/S", "FIRST-TOKEN", "p50/p99"]
     assert first.split()[:4] == ["m", "1", "first-one", "HEALTHY"]
     assert second.split()[:4] == ["m", "2", "b", "DOWN"]
@@ -64,7 +66,7 @@ def test_status_shows_every_figure(cli, admin):
     done = cli("status", "--admin", admin(200, STATUS).url)
     assert done.out.splitlines()[0] == "fallthrough 9.9, up 1m01s, 3 connections, draining"
     row = table(done.out)[1]
-    for cell in ("probe answered 503; held for 4s", "1h02m ago", " differs ", " 2 ", "12.3", "120/900 ms"):
+    for cell in ("probe answered 503; held for 4s", "1h02m ago", " ramp 25%, 12s ", " differs ", " 2 ", "12.3", "120/900 ms"):
         assert cell in row
     assert "no backend can serve m now" in done.out
 
@@ -140,7 +142,8 @@ def test_explain_when_backends_share_the_tier_or_none_is_left(cli, llm, gateway)
     gw.wait_state("a", "DOWN")
     gw.wait_state("b", "DOWN")
     lines = cli("explain", "m", "--admin", gw.admin_url).out.splitlines()
-    assert lines[0] == "next: none, no backend can serve this model now"
+    assert lines[0] == ("next: none, no backend can serve this model now; the least bad is tried "
+                        "about once a second")
     assert len(lines) == 3
 
 

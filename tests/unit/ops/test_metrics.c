@@ -98,7 +98,9 @@ static void shows_what_the_board_knows(void **state)
     board_count_attempt(f->board, 1, false);
     board_count_tokens(f->board, 1, 41);
     board_begin(f->board, 1);
-    (void)board_on_failure(f->board, 1, &(struct failed_attempt){FAILURE_reset, true, 0}, T0);
+    (void)board_on_failure(
+        f->board, 1, &(struct failed_attempt){.failure = FAILURE_reset, .is_first_500 = true},
+        T0);
     board_count_first_token(f->board, 1, 0);
     board_count_first_token(f->board, 1, 2);
     board_count_first_token(f->board, 1, 4);

@@ -32,6 +32,15 @@ static const struct health_policy SMALL_HEALTH = {
     .down_gap_max_ms = 10000,
 };
 
+/* The defaults. Backends have none of it unless a test gives it to them: they return at once.
+ */
+static const struct breaker_policy SMALL_BREAKER = {
+    .trial_ms = 2000,
+    .trial_max_ms = 10000,
+    .dwell_ms = 10000,
+    .slow_start_ms = 30000,
+};
+
 static inline void small_catalog_serve(struct small_catalog *s, size_t members)
 {
     for (uint32_t i = 0; i < SMALL_MAX; i++) {

@@ -41,7 +41,8 @@ static struct board *board_of(void **state)
 
 static struct board_change strike(struct board *b, enum failure f, uint64_t now_ms)
 {
-    return board_on_failure(b, 0, &(struct failed_attempt){f, true, 0}, now_ms);
+    return board_on_failure(b, 0, &(struct failed_attempt){.failure = f, .is_first_500 = true},
+                            now_ms);
 }
 
 static struct board_change probe(struct board *b, struct probe_result r, uint64_t now_ms)

@@ -23,6 +23,14 @@ static void keeps_half_back_while_tiers_are_to_come(void **state)
     assert_int_equal(budget_share_ms(301, 2), 150);
 }
 
+static void gives_a_trial_half_of_that(void **state)
+{
+    (void)state;
+    assert_int_equal(budget_trial_ms(300000, 1), 75000);
+    assert_int_equal(budget_trial_ms(300000, 0), 300000);
+    assert_int_equal(budget_trial_ms(1, 1), 1);
+}
+
 static void never_gives_less_than_a_millisecond(void **state)
 {
     (void)state;
@@ -79,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_last_tier_all_that_is_left),
         cmocka_unit_test(keeps_half_back_while_tiers_are_to_come),
+        cmocka_unit_test(gives_a_trial_half_of_that),
         cmocka_unit_test(never_gives_less_than_a_millisecond),
         cmocka_unit_test(leaves_time_for_the_last_of_many_tiers),
         cmocka_unit_test(adds_time_for_each_started_thousand_tokens),

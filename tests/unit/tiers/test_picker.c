@@ -37,14 +37,18 @@ static int tear_down(void **state)
 
 static void strike(struct fixture *f, uint32_t backend, enum failure failure, uint64_t now_ms)
 {
-    (void)board_on_failure(f->board, backend, &(struct failed_attempt){failure, true, 0},
+    (void)board_on_failure(f->board, backend,
+                           &(struct failed_attempt){.failure = failure, .is_first_500 = true},
                            now_ms);
 }
 
 static void hold(struct fixture *f, uint32_t backend, uint32_t hold_ms, uint64_t now_ms)
 {
     (void)board_on_failure(f->board, backend,
-                           &(struct failed_attempt){FAILURE_http_429, true, hold_ms}, now_ms);
+                           &(struct failed_attempt){.failure = FAILURE_http_429,
+                                                    .is_first_500 = true,
+                                                    .hold_ms = hold_ms},
+                           now_ms);
 }
 
 static void probe(struct fixture *f, uint32_t backend, struct probe_result r, uint64_t now_ms)
@@ -54,18 +58,22 @@ static void probe(struct fixture *f, uint32_t backend, struct probe_result r, ui
 
 static bool pick(struct fixture *f, uint64_t now_ms, struct pick *out)
 {
-    return pick_backend(
-        &(struct pick_query){&f->small.model, f->board, &f->tried, now_ms, false}, &f->rand,
-        out);
+    return pick_backend(&(struct pick_query){.model = &f->small.model,
+                                             .board = f->board,
+                                             .tried = &f->tried,
+                                             .now_ms = now_ms,
+                                             .may_try = true},
+                        &f->rand, out);
 }
 
-static void expect_pick(struct fixture *f, uint64_t now_ms, uint32_t backend, bool is_trial)
+static void expect_pick(struct fixture *f, uint64_t now_ms, uint32_t backend,
+                        enum pick_kind kind)
 {
     struct pick out = {0};
     assert_true(pick(f, now_ms, &out));
     assert_int_equal(out.member->backend->index, backend);
     assert_int_equal(out.tier, backend == 3 ? 1 : 0);
-    assert_int_equal(out.is_trial, is_trial);
+    assert_int_equal(out.kind, kind);
 }
 
 static void expect_nobody(struct fixture *f, uint64_t now_ms)
@@ -107,23 +115,55 @@ static void judges_one_backend(void **state)
     (void)state;
     static const struct {
         struct backend_view view;
+        enum breaker_phase phase;
         bool was_tried;
         enum pick_status status;
         const char *name;
     } rows[] = {
-        {{.state = STATE_HEALTHY}, false, PICK_USABLE, "usable"},
-        {{.state = STATE_DEGRADED}, false, PICK_USABLE, "usable"},
-        {{.state = STATE_HEALTHY}, true, PICK_TRIED, "tried"},
-        {{.state = STATE_DOWN}, false, PICK_DOWN, "down"},
-        {{.state = STATE_DOWN}, true, PICK_TRIED, "tried"},
-        {{.state = STATE_HEALTHY, .hold_until_ms = T0 + 1}, false, PICK_HELD, "held"},
-        {{.state = STATE_HEALTHY, .hold_until_ms = T0}, false, PICK_USABLE, "usable"},
-        {{.state = STATE_DOWN, .hold_until_ms = T0 + 1}, false, PICK_HELD, "held"},
+        {{.state = STATE_HEALTHY}, PHASE_FULL, false, PICK_USABLE, "usable"},
+        {{.state = STATE_DEGRADED}, PHASE_FULL, false, PICK_USABLE, "usable"},
+        {{.state = STATE_HEALTHY}, PHASE_RAMP, false, PICK_RAMP, "ramp"},
+        {{.state = STATE_HEALTHY}, PHASE_DWELL, false, PICK_DWELL, "dwell"},
+        {{.state = STATE_DEGRADED}, PHASE_OPEN, false, PICK_OPEN, "open"},
+        {{.state = STATE_HEALTHY}, PHASE_OPEN, true, PICK_TRIED, "tried"},
+        {{.state = STATE_DOWN}, PHASE_FULL, false, PICK_DOWN, "down"},
+        {{.state = STATE_DOWN}, PHASE_OPEN, false, PICK_DOWN, "down"},
+        {{.state = STATE_DOWN}, PHASE_OPEN, true, PICK_TRIED, "tried"},
+        {{.state = STATE_HEALTHY, .hold_until_ms = T0 + 1},
+         PHASE_FULL,
+         false,
+         PICK_HELD,
+         "held"},
+        {{.state = STATE_HEALTHY, .hold_until_ms = T0},
+         PHASE_FULL,
+         false,
+         PICK_USABLE,
+         "usable"},
+        {{.state = STATE_DOWN, .hold_until_ms = T0 + 1}, PHASE_OPEN, false, PICK_HELD, "held"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        enum pick_status s = pick_judge(&rows[i].view, rows[i].was_tried, T0);
+        struct breaker_view c = {.phase = rows[i].phase};
+        enum pick_status s = pick_judge(&rows[i].view, &c, rows[i].was_tried, T0);
         assert_int_equal(s, rows[i].status);
         assert_string_equal(pick_status_name(s), rows[i].name);
+    }
+}
+
+static void who_is_held_back_or_answers_some_is_a_reserve(void **state)
+{
+    (void)state;
+    static const struct {
+        enum pick_status status;
+        bool answers;
+        bool is_reserve;
+    } rows[] = {
+        {PICK_USABLE, true, false}, {PICK_RAMP, false, true}, {PICK_DWELL, false, true},
+        {PICK_OPEN, false, false},  {PICK_OPEN, true, true},  {PICK_DOWN, false, false},
+        {PICK_DOWN, true, true},    {PICK_HELD, true, false}, {PICK_TRIED, true, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct breaker_view c = {.answers = rows[i].answers};
+        assert_int_equal(pick_is_reserve(rows[i].status, &c), rows[i].is_reserve);
     }
 }
 
@@ -173,7 +213,7 @@ static void prefers_healthy_to_degraded_in_a_tier(void **state)
     probe(f, 2, probe_ok(3000), T0);
     for (int i = 0; i < 20; i++) {
         board_begin(f->board, 1);
-        expect_pick(f, T0, 1, false);
+        expect_pick(f, T0, 1, PICK_REGULAR);
     }
     tried_add(&f->tried, 1);
     uint32_t counts[SMALL_MAX];
@@ -198,9 +238,9 @@ static void passes_a_tier_that_is_tried_down_or_held(void **state)
     tried_add(&f->tried, 0);
     strike(f, 1, FAILURE_connect_refused, T0);
     hold(f, 2, 5000, T0);
-    expect_pick(f, T0, 3, false);
-    expect_pick(f, T0 + 4999, 3, false);
-    expect_pick(f, T0 + 5000, 2, false);
+    expect_pick(f, T0, 3, PICK_REGULAR);
+    expect_pick(f, T0 + 4999, 3, PICK_REGULAR);
+    expect_pick(f, T0 + 5000, 2, PICK_REGULAR);
 }
 
 static void finds_nobody_when_all_were_tried(void **state)
@@ -221,7 +261,7 @@ static void finds_nobody_when_all_are_held(void **state)
     }
     expect_nobody(f, T0 + 9999);
     assert_false(pick_can_serve(&f->small.model, f->board, T0 + 9999));
-    expect_pick(f, T0 + 10000, 0, false);
+    expect_pick(f, T0 + 10000, 0, PICK_REGULAR);
 }
 
 static void tries_who_is_down_when_nobody_else_is_left(void **state)
@@ -232,12 +272,12 @@ static void tries_who_is_down_when_nobody_else_is_left(void **state)
     }
     expect_nobody(f, T0 + 999);
     for (uint32_t i = 0; i < 4; i++) {
-        expect_pick(f, T0 + 1000, i, true);
+        expect_pick(f, T0 + 1000, i, PICK_PANIC);
     }
     expect_nobody(f, T0 + 1000);
     expect_nobody(f, T0 + 1999);
     tried_add(&f->tried, 0);
-    expect_pick(f, T0 + 2000, 1, true);
+    expect_pick(f, T0 + 2000, 1, PICK_PANIC);
 }
 
 static void tries_nobody_while_somebody_is_usable(void **state)
@@ -247,7 +287,7 @@ static void tries_nobody_while_somebody_is_usable(void **state)
         strike(f, i, FAILURE_connect_refused, T0);
     }
     for (int i = 0; i < 10; i++) {
-        expect_pick(f, T0 + 60000, 3, false);
+        expect_pick(f, T0 + 60000, 3, PICK_REGULAR);
     }
 }
 
@@ -258,7 +298,7 @@ static void tries_who_is_down_although_another_is_held(void **state)
         hold(f, i, 60000, T0);
     }
     strike(f, 3, FAILURE_connect_refused, T0);
-    expect_pick(f, T0 + 1000, 3, true);
+    expect_pick(f, T0 + 1000, 3, PICK_PANIC);
     expect_nobody(f, T0 + 1001);
 }
 
@@ -270,10 +310,11 @@ static void makes_no_trial_of_the_held(void **state)
         hold(f, i, 60000, T0);
     }
     expect_nobody(f, T0 + 59999);
-    expect_pick(f, T0 + 60000, 0, true);
+    expect_pick(f, T0 + 60000, 0, PICK_PANIC);
 }
 
-static void makes_no_trial_after_silence(void **state)
+/* One a second for the whole model: each costs a client the deadline. */
+static void panics_over_the_silent_once_a_second(void **state)
 {
     struct fixture *f = *state;
     static const enum failure silences[] = {
@@ -285,33 +326,65 @@ static void makes_no_trial_after_silence(void **state)
     for (uint32_t i = 0; i < 4; i++) {
         strike(f, i, silences[i], T0);
     }
-    expect_nobody(f, T0 + 60000);
-    strike(f, 1, FAILURE_too_slow, T0 + 60000);
-    expect_nobody(f, T0 + 61000);
-    strike(f, 2, FAILURE_reset, T0 + 60000);
-    expect_pick(f, T0 + 61000, 2, true);
+    expect_nobody(f, T0 + 999);
+    uint32_t tries = 0;
+    for (uint64_t ms = 1000; ms < 11000; ms += 10) {
+        struct pick out;
+        tries += pick(f, T0 + ms, &out) ? 1 : 0;
+    }
+    assert_in_range(tries, 9, 10);
 }
 
-static void makes_no_trial_after_silent_probes_or_while_loading(void **state)
+static void panics_over_the_least_bad_first(void **state)
 {
     struct fixture *f = *state;
-    static const struct probe_result results[] = {
-        {.failure = FAILURE_total_timeout},
-        {.failure = FAILURE_first_token_timeout},
-        {.failure = FAILURE_connect_timeout},
-        {.answered = true, .status = 503, .is_loading = true},
-    };
+    strike(f, 0, FAILURE_connect_refused, T0);
+    strike(f, 1, FAILURE_first_token_timeout, T0);
+    strike(f, 2, FAILURE_reset, T0);
+    strike(f, 3, FAILURE_http_503, T0);
+    static const uint32_t order[] = {3, 2, 1, 0};
     for (uint32_t i = 0; i < 4; i++) {
-        for (uint32_t n = 0; n < 3; n++) {
-            probe(f, i, results[i], T0 + n * 2000);
-        }
-        assert_int_equal(board_view(f->board, i, T0).state, STATE_DOWN);
+        expect_pick(f, T0 + 1000, order[i], PICK_PANIC);
+    }
+    expect_nobody(f, T0 + 1000);
+}
+
+static void panics_over_nobody_when_that_is_switched_off(void **state)
+{
+    struct fixture *f = *state;
+    f->small.model.may_panic = false;
+    for (uint32_t i = 0; i < 4; i++) {
+        strike(f, i, FAILURE_http_503, T0);
+    }
+    expect_nobody(f, T0 + 60000);
+}
+
+static void never_panics_over_who_loads_its_model(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 4; i++) {
+        probe(f, i, probe_loading(), T0);
     }
     expect_nobody(f, T0 + 60000);
     strike(f, 3, FAILURE_loading, T0 + 60000);
     expect_nobody(f, T0 + 120000);
     probe(f, 3, probe_status(500), T0 + 120000);
-    expect_pick(f, T0 + 121000, 3, true);
+    expect_pick(f, T0 + 121000, 3, PICK_PANIC);
+}
+
+/* A model of one backend loses nothing by the finer rule. */
+static void the_only_backend_is_tried_each_second_after_silence(void **state)
+{
+    struct fixture *f = *state;
+    f->small.model.tiers = &f->small.tiers[1];
+    f->small.model.tier_count = 1;
+    strike(f, 3, FAILURE_first_token_timeout, T0);
+    struct pick out;
+    for (uint32_t s = 1; s < 10; s++) {
+        assert_false(pick(f, T0 + s * 1000 - 1, &out));
+        assert_true(pick(f, T0 + s * 1000, &out));
+        assert_int_equal(out.kind, PICK_PANIC);
+    }
 }
 
 static void can_serve_while_somebody_is_usable(void **state)
@@ -336,8 +409,10 @@ static void serves_nothing_without_tiers(void **state)
     struct fixture *f = *state;
     struct model none = {.name = STR("none")};
     struct pick out;
-    assert_false(pick_backend(&(struct pick_query){&none, f->board, &f->tried, T0, false},
-                              &f->rand, &out));
+    assert_false(pick_backend(
+        &(struct pick_query){
+            .model = &none, .board = f->board, .tried = &f->tried, .now_ms = T0},
+        &f->rand, &out));
     assert_false(pick_can_serve(&none, f->board, T0));
     assert_int_equal(pick_retry_after_s(&none, f->board, T0), 30);
 }
@@ -373,6 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PICKER_TEST(remembers_who_was_tried),
         PICKER_TEST(judges_one_backend),
+        PICKER_TEST(who_is_held_back_or_answers_some_is_a_reserve),
         PICKER_TEST(shares_the_load_of_the_first_tier),
         PICKER_TEST(never_draws_the_most_loaded),
         PICKER_TEST(counts_recent_failures_as_load),
@@ -385,8 +461,11 @@ int main(void)
         PICKER_TEST(tries_nobody_while_somebody_is_usable),
         PICKER_TEST(tries_who_is_down_although_another_is_held),
         PICKER_TEST(makes_no_trial_of_the_held),
-        PICKER_TEST(makes_no_trial_after_silence),
-        PICKER_TEST(makes_no_trial_after_silent_probes_or_while_loading),
+        PICKER_TEST(panics_over_the_silent_once_a_second),
+        PICKER_TEST(panics_over_the_least_bad_first),
+        PICKER_TEST(panics_over_nobody_when_that_is_switched_off),
+        PICKER_TEST(never_panics_over_who_loads_its_model),
+        PICKER_TEST(the_only_backend_is_tried_each_second_after_silence),
         PICKER_TEST(can_serve_while_somebody_is_usable),
         PICKER_TEST(serves_nothing_without_tiers),
         PICKER_TEST(tells_when_to_come_again),

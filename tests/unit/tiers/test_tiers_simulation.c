@@ -15,7 +15,7 @@
  * (the seed is printed when a run fails), what must hold is checked at every step.
  */
 
-enum { TICK_MS = 10, RUN_MS = 240000, CALM_MS = 120000, BACKENDS = 4, SEEDS = 12 };
+enum { TICK_MS = 10, RUN_MS = 240000, CALM_MS = 1200000, BACKENDS = 4, SEEDS = 12 };
 enum { EXCHANGES = 128 };
 
 /* What ails a backend. */
@@ -27,6 +27,7 @@ enum mode {
     MODE_LOADING, /* 503, says so */
     MODE_ERRORS,  /* probes are well, every other request is a 500 */
     MODE_BUSY,    /* probes are well, requests are 429 */
+    MODE_LYING,   /* probes are well, every request is a 503 within 1 ms */
     MODE_COUNT
 };
 
@@ -40,15 +41,19 @@ struct scripted {
     bool was_asked;         /* traffic blamed it since the last probe began */
     uint64_t last_blame_ms; /* by traffic */
     uint32_t good;          /* good probes in a row, begun after the last blame */
-    uint64_t last_trial_ms;
+    uint64_t last_panic_ms;
+    bool is_tried; /* a trial is under way */
     uint64_t picks;
+    uint64_t regular_picks;
 };
 
 struct exchange {
     bool is_used;
     bool drew_500;
     struct tried tried;
+    struct pick pick;
     uint32_t backend;
+    uint64_t began_ms; /* the attempt */
     uint64_t end_ms;
     enum failure outcome;
 };
@@ -85,6 +90,7 @@ static struct probe_result answer_probe(enum mode mode)
     case MODE_WELL:
     case MODE_ERRORS:
     case MODE_BUSY:
+    case MODE_LYING:
         return probe_ok(10);
     case MODE_SLOW:
         return probe_ok(3000);
@@ -139,7 +145,7 @@ static void end_probe(struct world *w, uint32_t i)
     if (c.from == STATE_DOWN && c.to != STATE_DOWN) {
         require(s->good >= SMALL_HEALTH.up_after, "DOWN was left without proof", w);
     }
-    if (c.to == STATE_HEALTHY) {
+    if (c.state_changed && c.to == STATE_HEALTHY) {
         require(s->good > 0, "a bad probe made it HEALTHY", w);
     }
 }
@@ -172,6 +178,7 @@ static void script_attempt(struct world *w, struct exchange *x)
         [MODE_LOADING] = {FAILURE_loading, 10},
         [MODE_ERRORS] = {FAILURE_http_500, 20},
         [MODE_BUSY] = {FAILURE_http_429, 10},
+        [MODE_LYING] = {FAILURE_http_503, 1},
     };
     enum mode mode = w->backends[x->backend].mode;
     if (mode == MODE_ERRORS && rand_below(&w->rand, 2) == 0) {
@@ -181,37 +188,62 @@ static void script_attempt(struct world *w, struct exchange *x)
     x->end_ms = w->now_ms + script[mode].took_ms;
 }
 
-static bool is_any_usable(const struct world *w, const struct tried *t)
+static struct pick_prospect prospect(const struct world *w, const struct tier_member *m)
 {
-    for (uint32_t i = 0; i < BACKENDS; i++) {
-        struct backend_view v = view(w, i);
-        if (pick_judge(&v, tried_has(t, i), w->now_ms) == PICK_USABLE) {
+    return pick_prospect(w->board, m, w->now_ms);
+}
+
+/* Somebody whom this exchange has not been to. */
+static bool is_any(const struct world *w, const struct tried *t, bool or_reserve)
+{
+    for (uint32_t i = 0; i < SMALL_MAX; i++) {
+        const struct tier_member *m = &w->small.members[i];
+        if (!m->backend || tried_has(t, m->backend->index)) {
+            continue;
+        }
+        struct pick_prospect p = prospect(w, m);
+        if (p.status == PICK_USABLE || (or_reserve && pick_is_reserve(p.status, &p.breaker))) {
             return true;
         }
     }
     return false;
 }
 
-static void check_trial(struct world *w, const struct exchange *x, uint32_t i)
+static void check_panic(struct world *w, const struct exchange *x, const struct pick *p)
 {
-    struct scripted *s = &w->backends[i];
-    require(view(w, i).state == STATE_DOWN, "a trial of a backend that is not DOWN", w);
-    require(!is_any_usable(w, &x->tried), "a trial while somebody is usable", w);
-    require(s->last_trial_ms == 0 || w->now_ms - s->last_trial_ms >= TRIAL_GAP_MS,
-            "two trials within a second", w);
-    s->last_trial_ms = w->now_ms;
+    struct scripted *s = &w->backends[p->member->backend->index];
+    struct pick_prospect is = prospect(w, p->member);
+    require(is.status == PICK_DOWN || is.status == PICK_OPEN, "panic over one that is not DOWN",
+            w);
+    require(is.backend.cause.kind != CAUSE_LOADING, "panic over one that loads", w);
+    require(!is_any(w, &x->tried, true), "panic while somebody is usable", w);
+    require(s->last_panic_ms == 0 || w->now_ms - s->last_panic_ms >= LAST_RESORT_GAP_MS,
+            "two panic requests within a second", w);
+    s->last_panic_ms = w->now_ms;
 }
 
 static void check_pick(struct world *w, const struct exchange *x, const struct pick *p)
 {
     uint32_t i = p->member->backend->index;
-    struct backend_view v = view(w, i);
+    struct pick_prospect is = prospect(w, p->member);
     require(!tried_has(&x->tried, i), "picked twice by one exchange", w);
-    require(w->now_ms >= v.hold_until_ms, "picked a backend that is held", w);
-    if (p->is_trial) {
-        check_trial(w, x, i);
-    } else {
-        require(v.state != STATE_DOWN, "picked a backend that is DOWN", w);
+    require(is.status != PICK_HELD, "picked a backend that is held", w);
+    switch (p->kind) {
+    case PICK_REGULAR:
+        require(is.status == PICK_USABLE || is.status == PICK_RAMP, "picked without leave", w);
+        w->backends[i].regular_picks++;
+        break;
+    case PICK_TRIAL:
+        require(is.backend.state != STATE_DOWN, "a trial of a backend that is DOWN", w);
+        require(!w->backends[i].is_tried, "two trials at once", w);
+        w->backends[i].is_tried = true;
+        break;
+    case PICK_RESERVE:
+        require(!is_any(w, &x->tried, false), "a reserve while somebody is usable", w);
+        break;
+    case PICK_PANIC:
+        check_panic(w, x, p);
+        break;
     }
 }
 
@@ -219,21 +251,31 @@ static void check_pick(struct world *w, const struct exchange *x, const struct p
 static void go_on(struct world *w, struct exchange *x)
 {
     struct pick p;
-    bool could_serve = is_any_usable(w, &x->tried);
-    if (!pick_backend(
-            &(struct pick_query){&w->small.model, w->board, &x->tried, w->now_ms, false},
-            &w->rand, &p)) {
+    bool could_serve = is_any(w, &x->tried, true);
+    if (!pick_backend(&(struct pick_query){.model = &w->small.model,
+                                           .board = w->board,
+                                           .tried = &x->tried,
+                                           .now_ms = w->now_ms,
+                                           .may_try = x->tried.count == 0},
+                      &w->rand, &p)) {
         require(!could_serve, "nobody was picked although somebody is usable", w);
         w->unanswered++;
         x->is_used = false;
         return;
     }
     check_pick(w, x, &p);
+    x->pick = p;
+    x->began_ms = w->now_ms;
     x->backend = p.member->backend->index;
     w->backends[x->backend].picks++;
     tried_add(&x->tried, x->backend);
     board_begin(w->board, x->backend);
     script_attempt(w, x);
+}
+
+static struct ended_attempt ended(const struct world *w, const struct exchange *x)
+{
+    return (struct ended_attempt){w->now_ms - x->began_ms, x->pick.claim};
 }
 
 static void learn_failure(struct world *w, struct exchange *x)
@@ -242,8 +284,12 @@ static void learn_failure(struct world *w, struct exchange *x)
     enum state before = view(w, x->backend).state;
     enum blame blame = verdict_of(x->outcome)->blame;
     bool is_first = !x->drew_500;
-    struct board_change c = board_on_failure(
-        w->board, x->backend, &(struct failed_attempt){x->outcome, is_first, 2000}, w->now_ms);
+    struct board_change c = board_on_failure(w->board, x->backend,
+                                             &(struct failed_attempt){.failure = x->outcome,
+                                                                      .is_first_500 = is_first,
+                                                                      .hold_ms = 2000,
+                                                                      .ended = ended(w, x)},
+                                             w->now_ms);
     if (blame == BLAME_DOWN || (blame == BLAME_SUSPECT && is_first)) {
         s->was_asked = true;
         s->last_blame_ms = w->now_ms;
@@ -256,14 +302,22 @@ static void learn_failure(struct world *w, struct exchange *x)
 
 static void end_attempt(struct world *w, struct exchange *x)
 {
+    struct ended_attempt e = ended(w, x);
     board_end(w->board, x->backend);
+    if (x->pick.kind == PICK_TRIAL) {
+        w->backends[x->backend].is_tried = false;
+    }
     if (x->outcome == FAILURE_ok) {
-        board_on_success(w->board, x->backend, w->now_ms);
+        (void)board_on_answer(w->board, x->pick.member->serving, &e, w->now_ms);
+        if (view(w, x->backend).state != STATE_DOWN) {
+            w->backends[x->backend].last_blame_ms = 0; /* a suspicion is answered */
+        }
         w->answered++;
         x->is_used = false;
         return;
     }
     learn_failure(w, x);
+    pick_release(w->board, &x->pick, w->now_ms);
     go_on(w, x);
 }
 
@@ -302,6 +356,9 @@ static void world_init(struct world *w, const char *tiers, uint64_t seed)
 {
     *w = (struct world){.rand = {.state = seed}, .now_ms = 5000};
     small_catalog_init(&w->small, tiers);
+    for (uint32_t i = 0; i < SMALL_MAX; i++) {
+        w->small.backends[i].breaker = SMALL_BREAKER;
+    }
     w->board = board_new(&w->small.catalog, w->now_ms);
 }
 
@@ -364,7 +421,6 @@ static void a_fast_failer_does_not_attract_most_of_the_traffic(void **state)
     assert_true(all > 1000);
     assert_int_equal(view(&w, 0).state, STATE_HEALTHY);
     assert_true(w.backends[0].picks < all / 2);
-    assert_true(w.backends[0].picks > all / 100);
     assert_int_equal(w.unanswered, 0);
     board_free(&w.board);
 }
@@ -397,14 +453,16 @@ static void one_bad_prompt_does_not_switch_all_tiers_off(void **state)
         bool is_first = true;
         struct tried tried = {0};
         struct pick p;
-        while (
-            pick_backend(&(struct pick_query){&w.small.model, w.board, &tried, w.now_ms, false},
-                         &w.rand, &p)) {
+        while (pick_backend(
+            &(struct pick_query){
+                .model = &w.small.model, .board = w.board, .tried = &tried, .now_ms = w.now_ms},
+            &w.rand, &p)) {
             uint32_t backend = p.member->backend->index;
             tried_add(&tried, backend);
-            (void)board_on_failure(w.board, backend,
-                                   &(struct failed_attempt){FAILURE_http_500, is_first, 0},
-                                   w.now_ms);
+            (void)board_on_failure(
+                w.board, backend,
+                &(struct failed_attempt){.failure = FAILURE_http_500, .is_first_500 = is_first},
+                w.now_ms);
             is_first = false;
         }
         assert_int_equal(tried.count, 3);
@@ -415,6 +473,111 @@ static void one_bad_prompt_does_not_switch_all_tiers_off(void **state)
     board_free(&w.board);
 }
 
+/* --- the way back --- */
+
+enum { LONG_TICK_MS = 50, HOUR_MS = 3600000, FLAP_MS = 40000 };
+
+static uint32_t promotions(const struct world *w, uint32_t serving)
+{
+    return breakers_view(board_breakers(w->board), serving, w->now_ms).promotions;
+}
+
+/* Six hours in which it is `bad` and well for 40 s each, with a spare behind it. */
+static void flap(enum mode bad)
+{
+    static struct world w;
+    world_init(&w, "0/1", 7);
+    uint64_t start_ms = w.now_ms;
+    for (uint64_t end_ms = w.now_ms + 6 * HOUR_MS; w.now_ms < end_ms;
+         w.now_ms += LONG_TICK_MS) {
+        bool is_bad = (w.now_ms - start_ms) / FLAP_MS % 2 == 1;
+        w.backends[0].mode = is_bad ? bad : MODE_WELL;
+        run_probes(&w);
+        run_traffic(&w, 250);
+    }
+    print_message("mode %d: %u promotions, %llu of %llu requests\n", (int)bad,
+                  promotions(&w, 0), (unsigned long long)w.backends[0].picks,
+                  (unsigned long long)w.answered);
+    assert_in_range(promotions(&w, 0), 1, 12);
+    assert_int_equal(w.unanswered, 0);
+    assert_true(w.backends[0].picks < w.answered / 10);
+    board_free(&w.board);
+}
+
+static void a_flapping_backend_is_promoted_at_most_12_times_in_6_hours(void **state)
+{
+    (void)state;
+    flap(MODE_REFUSED);
+    flap(MODE_SILENT);
+    flap(MODE_LYING);
+}
+
+/* Alone in the first tier, and beside a good one. */
+static void a_backend_that_answers_503_in_1_ms_gets_less_than_1_percent(void **state)
+{
+    static const char *const tiers[] = {"0/1", "01/2"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        static struct world w;
+        world_init(&w, tiers[i], 7);
+        w.backends[0].mode = MODE_LYING;
+        for (uint64_t end_ms = w.now_ms + HOUR_MS; w.now_ms < end_ms; w.now_ms += TICK_MS) {
+            run_probes(&w);
+            run_traffic(&w, 300);
+        }
+        print_message("%llu of %llu requests\n", (unsigned long long)w.backends[0].picks,
+                      (unsigned long long)w.answered);
+        assert_true(w.answered > 100000);
+        assert_true(w.backends[0].picks * 100 < w.answered);
+        assert_int_equal(promotions(&w, 0), 0);
+        assert_int_equal(w.unanswered, 0);
+        board_free(&w.board);
+    }
+}
+
+/* From the moment when it is well until a request goes there. */
+static uint64_t measure_return(enum mode bad, uint64_t outage_ms)
+{
+    static struct world w;
+    world_init(&w, "0/1", 7);
+    uint64_t well_ms = w.now_ms + 60000 + outage_ms;
+    for (; w.now_ms < well_ms; w.now_ms += TICK_MS) {
+        w.backends[0].mode = w.now_ms < well_ms - outage_ms ? MODE_WELL : bad;
+        run_probes(&w);
+        run_traffic(&w, 100);
+    }
+    uint64_t picks = w.backends[0].picks;
+    w.backends[0].mode = MODE_WELL;
+    for (; w.backends[0].picks == picks; w.now_ms += TICK_MS) {
+        require(w.now_ms < well_ms + RUN_MS, "it never came back", &w);
+        run_probes(&w);
+        run_traffic(&w, 100);
+    }
+    uint64_t took_ms = w.now_ms - well_ms;
+    uint64_t full_ms = w.now_ms + 45000;
+    for (; w.now_ms < full_ms; w.now_ms += TICK_MS) {
+        run_probes(&w);
+        run_traffic(&w, 100);
+    }
+    assert_true(breakers_is_full(board_breakers(w.board), 0, w.now_ms));
+    assert_int_equal(w.unanswered, 0);
+    board_free(&w.board);
+    return took_ms;
+}
+
+static void a_recovery_is_noticed_within_12_seconds(void **state)
+{
+    static const enum mode modes[] = {MODE_REFUSED, MODE_LYING, MODE_SILENT};
+    (void)state;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        /* A probe of a silent one that is under way takes its 5 s on top. */
+        uint64_t most_ms = modes[i] == MODE_SILENT ? 17500 : 12500;
+        for (uint64_t outage_ms = 20000; outage_ms <= 320000; outage_ms += 100000) {
+            assert_in_range(measure_return(modes[i], outage_ms), 1, most_ms);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +585,9 @@ int main(void)
         cmocka_unit_test(a_fast_failer_does_not_attract_most_of_the_traffic),
         cmocka_unit_test(a_backend_that_refuses_gets_one_request_at_most),
         cmocka_unit_test(one_bad_prompt_does_not_switch_all_tiers_off),
+        cmocka_unit_test(a_flapping_backend_is_promoted_at_most_12_times_in_6_hours),
+        cmocka_unit_test(a_backend_that_answers_503_in_1_ms_gets_less_than_1_percent),
+        cmocka_unit_test(a_recovery_is_noticed_within_12_seconds),
     };
     return cmocka_run_group_tests_name("tiers/simulation", tests, NULL, NULL);
 }
