@@ -324,6 +324,12 @@ struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t
     };
 }
 
+enum state board_state(const struct board *b, uint32_t backend)
+{
+    const struct slot *s = slot_of(b, backend);
+    return unpack_state(atomic_load_explicit(&s->published.judgement, memory_order_acquire));
+}
+
 static struct board_change change_from(enum state from, const struct health *h)
 {
     return (struct board_change){

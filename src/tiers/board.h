@@ -40,6 +40,9 @@ struct backend_view {
 
 struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t now_ms);
 
+/* Of all that only the state; cheaper. */
+enum state board_state(const struct board *b, uint32_t backend);
+
 /* What changed by a report; the caller logs it and, if asked, wakes the prober. */
 struct board_change {
     bool state_changed;

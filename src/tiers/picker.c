@@ -6,7 +6,7 @@
 enum { FAILURE_LOAD = 4 };
 
 /* From how many members on a tier is sampled, and how often, before all are looked at. */
-enum { SAMPLED_FROM = 8, SAMPLES_MAX = 8 };
+enum { SAMPLED_FROM = 8, SAMPLES_MAX = 12 };
 
 /* When nobody can say when something will be well again. */
 enum { RETRY_AFTER_DEFAULT_S = 30, RETRY_AFTER_MAX_S = 3600 };
@@ -185,6 +185,12 @@ static enum appraisal appraise(const struct pick_query *q, const struct tier_mem
     return appraise_breaker(q, m, rand, out);
 }
 
+/* Of many that are out, most are out for this: a glance before the long look. */
+static inline bool is_down(const struct pick_query *q, const struct tier_member *m)
+{
+    return board_state(q->board, m->backend->index) == STATE_DOWN;
+}
+
 /* Looks at everybody. */
 static bool scan_tier(const struct tier *tier, const struct pick_query *q, struct rand *rand,
                       struct pick *out)
@@ -193,6 +199,9 @@ static bool scan_tier(const struct tier *tier, const struct pick_query *q, struc
     struct draw degraded = {0};
     for (size_t i = 0; i < tier->member_count; i++) {
         struct backend_view v;
+        if (is_down(q, &tier->members[i])) {
+            continue;
+        }
         enum appraisal a = appraise(q, &tier->members[i], &v, rand, out);
         if (a == APPRAISAL_TRIAL) {
             return take(out, &tier->members[i], PICK_TRIAL);
@@ -218,7 +227,8 @@ static bool sample_tier(const struct tier *tier, const struct pick_query *q, str
         const struct tier_member *m =
             &tier->members[rand_below(rand, (uint32_t)tier->member_count)];
         struct backend_view v;
-        if (healthy.offered == 1 && m == healthy.kept[0].member) {
+        bool is_kept = healthy.offered == 1 && m == healthy.kept[0].member;
+        if (is_kept || is_down(q, m)) {
             continue;
         }
         enum appraisal a = appraise(q, m, &v, rand, out);
