@@ -351,7 +351,7 @@ static enum outage outage_of(struct cause c, bool is_own)
     return verdict_is_silence(c.failure) ? OUTAGE_SILENCE : OUTAGE_REQUEST;
 }
 
-enum { NO_SERVING = UINT32_MAX };
+static const uint32_t NO_SERVING = UINT32_MAX;
 
 /* Into or out of DOWN: all its models' breakers are told. `of`: whose request it was. Under the
  * lock. */

@@ -16,7 +16,7 @@
  *        │                                              ▼
  *    ┌───┴──┐  slow_start  ┌──────┐  any strike     ┌──────┐  trial, its strike
  *    │ FULL │◀─────────────┤ RAMP ├────────────────▶│ OPEN │◀─────┐
- *    └──────┘   is over    └──▲───┘                 └─▲──┬─┘──────┘
+ *    └──────┘   is over    └──▲───┘                 └─▲──┬─┴──────┘
  *                             │ dwell       strike    │  │
  *                             │ is over  ┌───────┐    │  │ proof
  *                             └──────────┤ DWELL ├────┘  │
