@@ -40,7 +40,8 @@ struct str status_json(const struct status_source *s, uint64_t now_ms, struct ar
 
 /*
  * {"asked","model","next":["gpu1"],"panic",
- *  "backends":[{"tier","name","model","verdict","why","until_s","breaker","share","relapses"}]}:
+ *  "backends":[{"tier","name","model","verdict","why","until_s",
+ *               "breaker","share","relapses"}]}:
  * which backend the next request would get (any of `next`) and why each other one would not.
  * `until_s` is null where no end is known. `panic`: there is no next, and the least bad is
  * tried within its budget. Empty str when no model has that name.

@@ -136,7 +136,7 @@ static void worsen(struct breaker *b, const struct breaker_policy *p, uint64_t n
     b->trial_due_ms = b->claim == 0 ? now_ms + trial_gap_ms(b, p) : UINT64_MAX;
 }
 
-static void open(struct breaker *b, const struct breaker_policy *p, enum failure reason,
+static void trip(struct breaker *b, const struct breaker_policy *p, enum failure reason,
                  uint64_t now_ms)
 {
     b->is_open = true;
@@ -218,7 +218,7 @@ bool breaker_on_strike(struct breaker *b, const struct breaker_policy *p, enum f
     }
     note_relapse(b, now_ms);
     b->needs_request = !verdict_is_silence(f);
-    open(b, p, f, now_ms);
+    trip(b, p, f, now_ms);
     return true;
 }
 
@@ -259,7 +259,7 @@ void breaker_on_down(struct breaker *b, const struct breaker_policy *p, enum out
             note_relapse(b, now_ms);
         }
         b->needs_request = false;
-        open(b, p, f, now_ms);
+        trip(b, p, f, now_ms);
         b->is_excused = why == OUTAGE_LOADING;
         b->dwell_ms = b->is_excused ? 0 : b->dwell_ms;
     }

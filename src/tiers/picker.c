@@ -82,8 +82,8 @@ bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
     switch (s) {
     case PICK_RAMP:
     case PICK_DWELL:
+    case PICK_OPEN: /* its probes are good: to refuse for it would be an outage of our making */
         return true;
-    case PICK_OPEN:
     case PICK_DOWN: /* a request was answered although its probes say so */
         return c->answers;
     case PICK_USABLE:

@@ -35,6 +35,7 @@ static const char EXAMPLE[] =
     "retry:     {same_backend: 1, on: [429, 500, reset], backoff: 250ms, retry_after_up_to: "
     "5s,\n"
     "            budget: {share: 20%, per_second: 10}}\n"
+    "breaker:   {trial: 2s, trial_max: 10s, dwell: 10s, slow_start: 30s}\n"
     "streams:   {upstream: auto, keep_alive: 10s}\n"
     "limits:    {header: 32k, body: 32m, connections: 65536}\n"
     "log:       {level: info, format: logfmt, file: stderr}                 # logfmt | json\n"
@@ -236,39 +237,6 @@ static void the_nearest_deadline_counts(void **state)
     assert_int_equal(get_backend(&l, "own")->deadlines.stall_ms, 30000);
     assert_int_equal(get_backend(&l, "file")->deadlines.stall_ms, 30000);
     assert_int_equal(get_backend(&l, "vllm")->deadlines.stall_ms, 10000);
-    unload(&l);
-}
-
-static void a_breaker_is_taken_key_by_key(void **state)
-{
-    struct loading l;
-    (void)state;
-    load_well(&l, "breaker: {dwell: 0, trial_max: 8s}\n"
-                  "backends:\n"
-                  "  a: {type: vllm, url: http://h, breaker: {trial: 500ms, slow_start: 1m}}\n"
-                  "  b: {type: vllm, url: http://h}\n"
-                  "models: {m: {tiers: [a, b]}, n: {tiers: [a], panic: false}}\n");
-    const struct catalog *c = &l.s->catalog;
-    const struct breaker_policy *a = &c->backends[0].breaker;
-    const struct breaker_policy *b = &c->backends[1].breaker;
-    assert_int_equal(a->trial_ms, 500);
-    assert_int_equal(a->trial_max_ms, 8000);
-    assert_int_equal(a->dwell_ms, 0);
-    assert_int_equal(a->slow_start_ms, 60000);
-    assert_int_equal(b->trial_ms, 2000);
-    assert_int_equal(b->slow_start_ms, 30000);
-    assert_int_equal(c->backends[0].health.down_gap_ms, 500);
-    assert_int_equal(c->backends[0].health.down_gap_max_ms, 8000);
-    assert_true(c->models[0].may_panic);
-    assert_false(c->models[1].may_panic);
-    unload(&l);
-    load_well(&l, "backends: {a: {type: vllm, url: http://h}}\n"
-                  "models: {m: {tiers: [a]}, n: {tiers: [a], panic: true}}\n"
-                  "panic: false\n");
-    assert_int_equal(l.s->catalog.backends[0].breaker.trial_max_ms, 10000);
-    assert_int_equal(l.s->catalog.backends[0].breaker.dwell_ms, 10000);
-    assert_false(l.s->catalog.models[0].may_panic);
-    assert_true(l.s->catalog.models[1].may_panic);
     unload(&l);
 }
 
@@ -616,7 +584,6 @@ int main(void)
         cmocka_unit_test(reads_every_value),
         cmocka_unit_test(the_nearest_deadline_counts),
         cmocka_unit_test(the_nearest_retry_budget_counts),
-        cmocka_unit_test(a_breaker_is_taken_key_by_key),
         cmocka_unit_test(a_hedge_is_off_unless_there_is_one),
         cmocka_unit_test(slow_types_get_more_time),
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),

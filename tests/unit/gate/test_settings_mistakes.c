@@ -30,8 +30,7 @@ static void refuses_wrong_values_of_the_root(void **state)
     static const struct mistake CASES[] = {
         {"listn: x\n", ":1:1: error: unknown key 'listn' in the configuration; did you mean "
                        "'listen'?\n"},
-        {"breaker: {trial: 99ms}\n",
-         ":1:18: error: 'trial' must be"},
+        {"breaker: {trial: 99ms}\n", ":1:18: error: 'trial' must be"},
         {"breaker: {dwell: 11m}\n", "'dwell' must be from 0ms to 10m, not '11m'"},
         {"breaker: {half_open: 1s}\n", ":1:11: error: unknown key 'half_open' in 'breaker'"},
         {"panic: maybe\n", ":1:8: error: 'panic' must be true or false, not 'maybe'"},

@@ -149,7 +149,7 @@ static void judges_one_backend(void **state)
     }
 }
 
-static void who_is_held_back_or_answers_some_is_a_reserve(void **state)
+static void who_is_held_back_by_its_breaker_alone_is_a_reserve(void **state)
 {
     (void)state;
     static const struct {
@@ -158,7 +158,7 @@ static void who_is_held_back_or_answers_some_is_a_reserve(void **state)
         bool is_reserve;
     } rows[] = {
         {PICK_USABLE, true, false}, {PICK_RAMP, false, true}, {PICK_DWELL, false, true},
-        {PICK_OPEN, false, false},  {PICK_OPEN, true, true},  {PICK_DOWN, false, false},
+        {PICK_OPEN, false, true},   {PICK_OPEN, true, true},  {PICK_DOWN, false, false},
         {PICK_DOWN, true, true},    {PICK_HELD, true, false}, {PICK_TRIED, true, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -448,7 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PICKER_TEST(remembers_who_was_tried),
         PICKER_TEST(judges_one_backend),
-        PICKER_TEST(who_is_held_back_or_answers_some_is_a_reserve),
+        PICKER_TEST(who_is_held_back_by_its_breaker_alone_is_a_reserve),
         PICKER_TEST(shares_the_load_of_the_first_tier),
         PICKER_TEST(never_draws_the_most_loaded),
         PICKER_TEST(counts_recent_failures_as_load),
