@@ -1,7 +1,7 @@
 # The verbs people guess. Each installs what it needs (tools/install.sh), says what it does, and works
 # offline once everything is there.
 
-.PHONY: all build run check test asan tsan fuzz lint bench clean help
+.PHONY: all build run check check-vllm test asan tsan fuzz lint bench clean help
 
 all: build
 
@@ -16,6 +16,10 @@ run: build ## two local llama.cpp backends and the gateway on 127.0.0.1:8400
 check: ## every test: lint, unit, fuzz corpora, simulation, whole program; plain and under ASan+UBSan
 	@tools/install.sh check
 	@.venv/bin/python tools/check.py all
+
+check-vllm: ## kill, freeze and cut a real vLLM (on the CPU; 1 GB to download, not in check)
+	@tools/install.sh vllm
+	@.venv/bin/python tools/check.py vllm
 
 test: ## the quick subset to run before each commit
 	@tools/install.sh check
@@ -45,4 +49,4 @@ clean:
 	rm -rf build build-check build-asan build-tsan build-fuzz
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

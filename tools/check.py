@@ -8,6 +8,7 @@
     check.py tsan     all suites under ThreadSanitizer (gcc)
     check.py fuzz     each libFuzzer target for a minute [--seconds N]
     check.py lint     format, layers, sizes, clang-tidy
+    check.py vllm     tests/vllm: real vLLMs on the CPU (not in all: tools/install.sh vllm)
 
 Nothing stops at the first failure. The last line is `N passed, N failed`; exit 1 if anything failed.
 """
@@ -44,6 +45,7 @@ SANITIZER_ENV = {
 # Real servers and SDKs: slow under a sanitizer, and nothing of ours that the others do not reach.
 PLAIN_ONLY = ["real", "sdk"]
 FLOW = ROOT / "tests" / "flow"
+VLLM = ROOT / "tests" / "vllm"
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FUZZ_WORK = ROOT / "tests" / "fuzz" / "work"
 # Simulated exchanges for each seed, by build; the quick check has one seed, the others two.
@@ -192,10 +194,10 @@ def judge_junit(report: Report, name: str, path: pathlib.Path) -> int:
     return len(failures)
 
 
-def run_pytest(report: Report, build: Build, title: str, args: list[str]) -> None:
+def run_pytest(report: Report, build: Build, title: str, args: list[str], jobs: int = JOBS) -> None:
     with report.step(title), tempfile.TemporaryDirectory(prefix="fallthrough-check-") as folder:
         result = pathlib.Path(folder) / "result.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-n", str(JOBS), f"--junitxml={result}",
+        command = [sys.executable, "-m", "pytest", "-q", "-n", str(jobs), f"--junitxml={result}",
                    f"--basetemp={folder}/tmp", *args]
         code, output = run([*build.prefix, *command], "pytest", 1800,
                            {**build.env, "FALLTHROUGH_BINARY": str(build.binary)})
@@ -257,6 +259,13 @@ def check_build(report: Report, args: argparse.Namespace) -> None:
         run_suites(report, build)
 
 
+def check_vllm(report: Report, _args: argparse.Namespace) -> None:
+    build = Build("check")
+    if build.make(report):
+        # One after the other: they share two servers, and end what they need.
+        run_pytest(report, build, "whole program with real vLLMs", [str(VLLM)], jobs=0)
+
+
 def fuzz_one(report: Report, program: pathlib.Path, seconds: int) -> None:
     target = program.name.removeprefix("fuzz_")
     work = FUZZ_WORK / target
@@ -286,7 +295,7 @@ def check_fuzz(report: Report, args: argparse.Namespace) -> None:
 
 
 VERBS = {"all": check_all, "quick": check_quick, "asan": check_build, "tsan": check_build,
-         "fuzz": check_fuzz, "lint": check_lint}
+         "fuzz": check_fuzz, "lint": check_lint, "vllm": check_vllm}
 
 
 def main() -> int:

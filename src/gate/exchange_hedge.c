@@ -46,17 +46,20 @@ static bool find_other(struct exchange *x, struct pick *p)
 
 static void begin_hedge(struct exchange *x)
 {
+    struct gateway *g = x->worker->gateway;
     struct pick p;
     x->hedge_at_ms = 0;
-    if (!find_other(x, &p) ||
-        !hedge_budget_take(&x->worker->gateway->hedge_budget[x->model->index])) {
+    if (!find_other(x, &p)) {
         return;
     }
-    if (exchange_make_attempt(x, &p, 1, RESUME_RESTART, &x->hedge)) {
-        log_debug("hedged", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
-                  LOG_STR("late", x->attempt->backend->name),
-                  LOG_STR("backend", p.member->backend->name));
+    if (!hedge_budget_take(&g->hedge_budget[x->model->index]) ||
+        !exchange_make_attempt(x, &p, 1, RESUME_RESTART, &x->hedge)) {
+        pick_release(g->board, &p, exchange_now(x));
+        return;
     }
+    log_debug("hedged", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+              LOG_STR("late", x->attempt->backend->name),
+              LOG_STR("backend", p.member->backend->name));
 }
 
 static void swap(struct exchange *x)

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "tiers/board_words.h"
 
 enum { CACHE_LINE = 64 };
 enum { HOLD_DEFAULT_MS = 1000, HOLD_MAX_MS = 600000 };
@@ -75,61 +76,6 @@ static void store(shared_u64 *to, uint64_t value)
 static void add(shared_u64 *to, uint64_t value)
 {
     (void)atomic_fetch_add_explicit(to, value, memory_order_relaxed);
-}
-
-/* --- packing, so that one load tells things that belong together --- */
-
-_Static_assert(FAILURE_COUNT <= UINT16_MAX, "a failure must fit in 16 bits of the judgement");
-
-enum { NEEDS_TOKEN_BIT = 48 };
-
-static uint64_t pack_judgement(const struct health *h)
-{
-    return (uint64_t)h->state | (uint64_t)h->cause.kind << 8 |
-           (uint64_t)h->cause.failure << 16 | (uint64_t)h->cause.status << 32 |
-           (uint64_t)h->needs_token << NEEDS_TOKEN_BIT;
-}
-
-static enum state unpack_state(uint64_t word)
-{
-    return (enum state)(word & 0xff);
-}
-
-static struct cause unpack_cause(uint64_t word)
-{
-    return (struct cause){
-        .kind = (enum cause_kind)(word >> 8 & 0xff),
-        .failure = (enum failure)(word >> 16 & 0xffff),
-        .status = (uint16_t)(word >> 32 & 0xffff),
-    };
-}
-
-/* Recent failures: the count above, the time of its last halving below (40 bits: 34 years). */
-enum { RECENT_AT_BITS = 40, RECENT_MAX = 0xffffff, HALF_LIFE_MS = 1000 };
-static const uint64_t RECENT_AT_MASK = (UINT64_C(1) << RECENT_AT_BITS) - 1;
-
-/* Whole half-lives since; none when another thread's clock was ahead of ours. */
-static uint64_t halvings(uint64_t word, uint64_t now_ms)
-{
-    uint64_t passed = (now_ms - (word & RECENT_AT_MASK)) & RECENT_AT_MASK;
-    return passed > RECENT_AT_MASK / 2 ? 0 : passed / HALF_LIFE_MS;
-}
-
-static uint64_t recent_count(uint64_t word, uint64_t now_ms)
-{
-    uint64_t times = halvings(word, now_ms);
-    return times < 24 ? (word >> RECENT_AT_BITS) >> times : 0;
-}
-
-static uint64_t recent_add(uint64_t word, uint64_t now_ms)
-{
-    uint64_t count = recent_count(word, now_ms);
-    /* The begun half-life goes on, or failures at short intervals would never decay. */
-    uint64_t at = count > 0 ? word + halvings(word, now_ms) * HALF_LIFE_MS : now_ms;
-    if (count < RECENT_MAX) {
-        count++;
-    }
-    return count << RECENT_AT_BITS | (at & RECENT_AT_MASK);
 }
 
 /* --- life --- */
@@ -453,15 +399,13 @@ struct board_change board_on_failure(struct board *b, uint32_t backend,
 
 /* Publishes what one of the rules below changed. Under the lock, which it opens. */
 static struct board_change conclude(struct board *b, uint32_t backend, enum state from,
-                                    uint64_t next_probe_ms)
+                                    uint64_t next_probe_ms, uint64_t now_ms)
 {
     struct slot *s = slot_of(b, backend);
     struct board_change change = change_from(from, &s->health);
     change.probe_now = s->health.next_probe_ms < next_probe_ms;
+    note_change(b, backend, &change, NO_SERVING, now_ms);
     publish(s);
-    if (change.state_changed && change.to == STATE_DOWN) {
-        note_outage(b, backend);
-    }
     unlock_slot(s);
     return change;
 }
@@ -477,7 +421,7 @@ struct board_change board_watch(struct board *b, uint32_t backend, bool is_watch
     if (!is_watched) {
         (void)health_waive_token(&s->health, &b->catalog->backends[backend].health, now_ms);
     }
-    return conclude(b, backend, from, next_probe_ms);
+    return conclude(b, backend, from, next_probe_ms, now_ms);
 }
 
 struct board_change board_on_hang(struct board *b, uint32_t backend, uint64_t now_ms)
@@ -487,7 +431,7 @@ struct board_change board_on_hang(struct board *b, uint32_t backend, uint64_t no
     enum state from = s->health.state;
     uint64_t next_probe_ms = s->health.next_probe_ms;
     (void)health_on_hang(&s->health, now_ms);
-    return conclude(b, backend, from, next_probe_ms);
+    return conclude(b, backend, from, next_probe_ms, now_ms);
 }
 
 struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t token_ms,
@@ -501,7 +445,7 @@ struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t t
     enum state from = s->health.state;
     uint64_t next_probe_ms = s->health.next_probe_ms;
     (void)health_on_token(&s->health, &b->catalog->backends[backend].health, token_ms, now_ms);
-    return conclude(b, backend, from, next_probe_ms);
+    return conclude(b, backend, from, next_probe_ms, now_ms);
 }
 
 void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view)

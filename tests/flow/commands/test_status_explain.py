@@ -51,7 +51,7 @@ def test_status_of_a_gateway_is_an_aligned_table(cli, llm, gateway):
     assert done.code == 0 and done.err == ""
     titles, first, second = table(done.out)
     assert titles.split() == ["MODEL", "TIER", "BACKEND", "STATE", "WHY", "SINCE", "BREAKER", "RESUME",
-                              "IN-FLIGHT",
+                              "VITALS", "ENGINE", "IN-FLIGHT",
                               "TOK/S", "FIRST-TOKEN", "p50/p99"]
     assert first.split()[:4] == ["m", "1", "first-one", "HEALTHY"]
     assert second.split()[:4] == ["m", "2", "b", "DOWN"]
