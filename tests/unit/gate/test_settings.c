@@ -258,10 +258,9 @@ static void a_hedge_is_off_unless_there_is_one(void **state)
                   "models: {m: {tiers: [a]}, n: {tiers: [a], hedge: off},\n"
                   "         o: {tiers: [a], hedge: {after: p50}}}\n"
                   "hedge: {after: p99, max_share: 12.5%}\n");
-    assert_true(l.s->catalog.models[0].hedge.is_on);
+    assert_true(l.s->catalog.models[0].hedge.is_on && !l.s->catalog.models[1].hedge.is_on);
     assert_int_equal(l.s->catalog.models[0].hedge.percentile, 99);
     assert_int_equal(l.s->catalog.models[0].hedge.max_share_per_10k, 1250);
-    assert_false(l.s->catalog.models[1].hedge.is_on);
     assert_int_equal(l.s->catalog.models[2].hedge.percentile, 50);
     assert_int_equal(l.s->catalog.models[2].hedge.max_share_per_10k, 1250);
     unload(&l);
