@@ -12,7 +12,8 @@ enum {
     THINK_MAX_MS = 400,
     THINK_LONG_MS = 30000,
     NAP_MAX_MS = 15000,
-    PILE_MAX = 300000
+    PILE_MAX = 300000,
+    WAIT_MAX_MS = 100
 };
 
 /* --- the end of an exchange --- */
@@ -186,10 +187,28 @@ static void check_pile(struct client *c)
     }
 }
 
+void client_check_waiting(struct client *c)
+{
+    const struct sim_exchange *x = c->now;
+    const struct ask *k = x && x->ask_count > 0 ? &x->asks[x->ask_count - 1] : NULL;
+    bool is_idle = k && buf_len(&c->unread) == 0 && c->read_ms < sim_now_ms();
+    size_t unread = is_idle ? servers_unread(c->servers, k) : 0;
+    size_t read = is_idle ? servers_read(c->servers, k) : 0;
+    if (unread > 0 && c->waits_for == k && c->waits_since == c->read_ms &&
+        c->waits_at == read) {
+        record_fail(c->record, x, "%zu bytes of a backend are not read for a client that waits",
+                    unread);
+    }
+    c->waits_for = unread > 0 ? k : NULL;
+    c->waits_since = c->read_ms;
+    c->waits_at = read;
+}
+
 static void on_read(struct sim_event *e)
 {
     struct client *c = container_of(e, struct client, read);
     check_pile(c);
+    c->read_ms = sim_now_ms();
     size_t size = read_size(c);
     if (c->now) {
         c->taken += size;

@@ -39,7 +39,12 @@ struct client {
     struct buf unread; /* in the kernel: the gateway has written it, we have not read it */
     bool is_ended;     /* behind what is unread */
     size_t taken;      /* bytes of this answer that were read */
-    struct buf head;   /* until it is whole */
+    uint64_t read_ms;  /* when it last read */
+    const struct ask
+        *waits_for; /* by the last check: bytes of it were not read by the gateway */
+    uint64_t waits_since;
+    size_t waits_at;
+    struct buf head; /* until it is whole */
     struct http_body decoder;
 };
 
@@ -50,6 +55,9 @@ void client_init(struct client *c, struct record *rec, const struct servers *ser
 void client_start(struct client *c, uint32_t after_ms);
 
 bool client_is_done(const struct client *c);
+
+/* From time to time: a client that has read all is not to wait for what a backend has said. */
+void client_check_waiting(struct client *c);
 
 /* Closes what is still open. */
 void client_stop(struct client *c);

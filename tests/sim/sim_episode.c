@@ -155,6 +155,9 @@ static void on_watch(struct sim_event *e)
 {
     struct episode *ep = container_of(e, struct episode, watch);
     uint64_t now_ms = sim_now_ms();
+    for (uint32_t i = 0; i < ep->record.count; i++) {
+        client_check_waiting(&ep->clients[i]);
+    }
     if (!is_between(ep)) {
         ep->quiet_since_ms = 0;
     } else if (ep->quiet_since_ms == 0) {

@@ -185,7 +185,7 @@ static void draw_manner(struct plan *p, struct rand *r)
     p->capacity = 1 << 26;
     if (draw_percent(r, p->is_huge ? 50 : 8)) {
         p->is_slow = true;
-        p->capacity = p->is_huge ? draw_between(r, 5000, 100000) : draw_between(r, 60, 4000);
+        p->capacity = p->is_huge ? draw_between(r, 50000, 400000) : draw_between(r, 60, 4000);
     }
     if (draw_percent(r, 10)) {
         p->leaving = (enum leaving)draw_between(r, LEAVE_CLOSE, LEAVE_BEFORE);

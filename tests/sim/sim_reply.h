@@ -29,7 +29,7 @@ struct reply_script {
     uint32_t gap_ms;   /* at most, between two pieces */
     uint32_t slow_ms;  /* at least; 0: as it comes */
     uint32_t piece;    /* bytes at a time, at most */
-    size_t glue_at;    /* with this byte all that is left goes at once; SIZE_MAX: none */
+    size_t glue_at;    /* with this byte a few more go at once; SIZE_MAX: none */
     size_t pause_at;   /* a silence before this byte; SIZE_MAX: none */
     uint32_t pause_ms;
 };

@@ -17,7 +17,8 @@ enum {
     DEATH_MIN_MS = 100,
     DEATH_MAX_MS = 15000,
     IDLE_MAX_MS = 8000,
-    FLIGHT_MAX_MS = 20
+    FLIGHT_MAX_MS = 20,
+    GLUED = 10 /* bytes */
 };
 
 /* One connection. It is gone when the gateway has closed its side, or it its own. */
@@ -157,8 +158,9 @@ static void send_piece(struct session *s)
     if (s->at < s->script.pause_at && s->at + size > s->script.pause_at) {
         size = s->script.pause_at - s->at;
     }
-    if (s->script.glue_at != SIZE_MAX && s->at + size >= s->script.glue_at) {
-        size = left;
+    if (s->at < s->script.glue_at && s->at + size >= s->script.glue_at &&
+        s->script.glue_at != SIZE_MAX) {
+        size = s->script.glue_at + GLUED - s->at;
     }
     sim_end_send(&s->end, str_of(s->script.bytes.ptr + s->at, size));
     s->at += size;
@@ -516,17 +518,29 @@ void servers_stop(struct servers *all)
     arena_fini(&all->arena);
 }
 
-size_t servers_read(const struct servers *all, const struct ask *k)
+static const struct session *session_of(const struct servers *all, const struct ask *k)
 {
     const struct server *sv = &all->at[k->backend];
     list_each(&sv->sessions, node, after)
     {
         const struct session *s = container_of(node, struct session, node);
         if (s->ask == k) {
-            return s->at - sim_end_unread(&s->end);
+            return s;
         }
     }
-    return 0;
+    return NULL;
+}
+
+size_t servers_read(const struct servers *all, const struct ask *k)
+{
+    const struct session *s = session_of(all, k);
+    return s ? s->at - sim_end_unread(&s->end) : 0;
+}
+
+size_t servers_unread(const struct servers *all, const struct ask *k)
+{
+    const struct session *s = session_of(all, k);
+    return s ? sim_end_unread(&s->end) : 0;
 }
 
 size_t servers_sessions(const struct servers *all)

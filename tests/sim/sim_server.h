@@ -59,5 +59,8 @@ uint16_t servers_port(uint32_t i);
 /* Bytes of its response that the gateway has read; 0 when it is over. */
 size_t servers_read(const struct servers *all, const struct ask *k);
 
+/* And those that it has not. */
+size_t servers_unread(const struct servers *all, const struct ask *k);
+
 /* Connections of the gateway to them that are open. */
 size_t servers_sessions(const struct servers *all);
