@@ -44,11 +44,13 @@ void reply_init(struct reply *r, const struct dialect *d, const struct chat_requ
                         .include_usage = q->include_usage,
                         .id = arena_dup(a, id)};
     arena_init(&r->scratch);
+    stencil_init(&r->stencil);
 }
 
 void reply_fini(struct reply *r)
 {
     arena_fini(&r->scratch);
+    stencil_fini(&r->stencil);
 }
 
 enum err reply_read_event(struct reply *r, struct str payload, struct reply_event *ev)

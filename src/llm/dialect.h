@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "llm/chat_request.h"
+#include "llm/stencil.h"
 #include "wire/json_edit.h"
 
 /*
@@ -87,20 +88,22 @@ struct reply_event {
 /* State of understanding one attempt's reply. */
 struct reply {
     const struct dialect *dialect;
-    struct arena *arena;  /* for ids and names: lives as long as the attempt */
-    struct arena scratch; /* for one event; emptied at the next */
-    uint32_t choices;     /* asked for, or more when the backend sends more */
-    uint32_t finished;    /* choices that have a finish_reason */
-    uint64_t finished_set[CHAT_CHOICES_MAX / 64]; /* which ones, a bit for each index */
+    struct arena scratch;      /* for one event; emptied at the next */
+    uint32_t choices;          /* asked for, or more when the backend sends more */
+    uint32_t finished;         /* choices that have a finish_reason */
+    struct stencil stencil;    /* of the last chunk that held nothing but text */
+    bool stencil_is_reasoning; /* that text */
     bool any_tool_calls;
     bool include_usage; /* the client wants the usage chunk */
-    struct str id;      /* translated dialects: chunk id, chosen by us */
-    uint64_t created;   /* translated dialects: Unix seconds */
     bool role_sent;
+    bool has_usage;
+    uint64_t finished_set[CHAT_CHOICES_MAX / 64]; /* which ones, a bit for each index */
+    struct arena *arena; /* for ids and names: lives as long as the attempt */
+    struct str id;       /* translated dialects: chunk id, chosen by us */
+    uint64_t created;    /* translated dialects: Unix seconds */
     uint32_t tool_calls_sent;
     uint64_t prompt_tokens; /* from usage, 0 when not told */
     uint64_t completion_tokens;
-    bool has_usage;
     /* Anthropic's, which tells some things at the beginning only */
     struct str model; /* as JSON text */
     uint64_t input_tokens;

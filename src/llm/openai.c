@@ -334,6 +334,37 @@ static bool find_error(struct reading *rd, struct upstream_error *out)
     return false;
 }
 
+/* Remembers a chunk that is nothing but a piece of text: the next ones are likely to differ in
+ * that only. */
+static void keep_stencil(struct reply *r, const struct reply_event *ev)
+{
+    bool is_only_text = !ev->has_finish && !ev->has_usage && !ev->has_other &&
+                        ev->content.len > 0 && ev->reasoning.ptr == NULL;
+    bool is_only_reasoning = !ev->has_finish && !ev->has_usage && !ev->has_tool_call &&
+                             !ev->has_unkept && ev->has_reasoning && ev->content.ptr == NULL;
+    r->stencil_is_reasoning = is_only_reasoning;
+    if (is_only_text || is_only_reasoning) {
+        stencil_keep(&r->stencil, ev->chunk, is_only_text ? ev->content : ev->reasoning);
+    } else {
+        stencil_drop(&r->stencil);
+    }
+}
+
+static bool read_by_stencil(struct reply *r, struct str payload, struct reply_event *ev)
+{
+    struct str text;
+    if (!stencil_fits(&r->stencil, payload, &text)) {
+        return false;
+    }
+    ev->has_content = true;
+    ev->has_reasoning = r->stencil_is_reasoning;
+    ev->has_other = r->stencil_is_reasoning;
+    *(r->stencil_is_reasoning ? &ev->reasoning : &ev->content) = text;
+    ev->chunk = payload;
+    ev->is_verbatim = true;
+    return true;
+}
+
 static enum err read_chunk(struct reading *rd, struct str payload)
 {
     struct reply_event *ev = rd->ev;
@@ -357,10 +388,11 @@ static enum err read_chunk(struct reading *rd, struct str payload)
         return ERR_OK;
     }
     ev->chunk = payload;
+    keep_stencil(rd->reply, ev);
     return ERR_OK;
 }
 
-static enum err read_event(struct reply *r, struct str payload, struct reply_event *ev)
+static enum err read_in_full(struct reply *r, struct str payload, struct reply_event *ev)
 {
     struct reading rd;
     size_t at;
@@ -382,6 +414,11 @@ static enum err read_event(struct reply *r, struct str payload, struct reply_eve
         return ERR_OK;
     }
     return read_chunk(&rd, payload);
+}
+
+static enum err read_event(struct reply *r, struct str payload, struct reply_event *ev)
+{
+    return read_by_stencil(r, payload, ev) ? ERR_OK : read_in_full(r, payload, ev);
 }
 
 static enum finish judge_whole_choice(const struct reading *rd, struct str choice)

@@ -87,6 +87,10 @@ static inline struct str json_tape_root(const struct json_tape *tape)
     return tape->count > 0 ? tape->node[0].value : STR_NONE;
 }
 
+/* True when `text` is one string and nothing else, as json_check would accept it: for a part of
+ * a text whose rest is known. Cheap for short ASCII. */
+bool json_is_quoted(struct str text);
+
 /* --- The rest needs text that json_check accepted. --- */
 
 /* The value without the white space around it. */

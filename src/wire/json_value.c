@@ -78,6 +78,16 @@ static bool is_string(struct str value)
     return value.len >= 2 && value.ptr[0] == '"';
 }
 
+bool json_is_quoted(struct str text)
+{
+    size_t at;
+    if (!is_string(text) || text.ptr[text.len - 1] != '"') {
+        return false;
+    }
+    const char *end = text.ptr + text.len - 1;
+    return scan_plain(text.ptr + 1, end) == end || json_check(text, &at) == ERR_OK;
+}
+
 /* Up to the next backslash or the end. */
 static size_t plain_run(const char *p, const char *end)
 {

@@ -331,6 +331,40 @@ static void takes_numbers_and_words_wherever_the_text_ends(void **state)
     }
 }
 
+static void knows_a_string_that_stands_alone(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_one;
+    } rows[] = {
+        {"\"\"", true},
+        {"\"a\"", true},
+        {"\"a longer one, of more than sixteen bytes, plain to its end\"", true},
+        {"\"\\n\\u00e9 \xc3\xa9 \\\" and so on for more than sixteen bytes\"", true},
+        {"", false},
+        {"\"", false},
+        {"\"a", false},
+        {"a\"", false},
+        {"7", false},
+        {"\"a\"\"b\"", false},
+        {"\"a\",\"b\"", false},
+        {"\"a\\\"", false},
+        {" \"a\"", false},
+        {"\"a\" ", false},
+        {"\"\\x\"", false},
+        {"\"\t\"", false},
+        {"\"sixteen bytes of text before a line end\n\"", false},
+        {"\"\xff\"", false},
+        {"\"\xc3\"", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (json_is_quoted(str_from(rows[i].text)) != rows[i].is_one) {
+            fail_msg("wrong about %s", rows[i].text);
+        }
+    }
+}
+
 static void names_its_path(void **state)
 {
     (void)state;
@@ -355,6 +389,7 @@ int main(void)
         cmocka_unit_test(points_at_the_first_of_several_twins),
         cmocka_unit_test(finds_a_key_given_twice_among_few_and_many),
         cmocka_unit_test(takes_numbers_and_words_wherever_the_text_ends),
+        cmocka_unit_test(knows_a_string_that_stands_alone),
         cmocka_unit_test(names_its_path),
     };
     return cmocka_run_group_tests_name("wire/json", tests, NULL, NULL);
