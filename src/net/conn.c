@@ -2,14 +2,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/uio.h>
-#include <uv.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -25,25 +23,26 @@ enum phase {
     PHASE_FAILED /* never was open */
 };
 
+/* What every read and write needs comes first, so that it lies in one line of the cache. */
 struct conn {
+    struct fd_watch watch;
     struct loop *loop; /* borrowed */
-    uv_poll_t poll;
-    int polled; /* the UV_* events that poll watches now; 0: stopped */
-    int fd;
-    SSL *ssl; /* NULL: plain */
     void (*notify)(void *owner, unsigned events);
-    void *owner;       /* borrowed */
-    struct task again; /* tells the owner of what OpenSSL holds and epoll cannot see */
+    void *owner; /* borrowed */
+    SSL *ssl;    /* NULL: plain */
+    int fd;
     enum phase phase;
-    enum err connect_error; /* with PHASE_FAILED */
     enum err read_end;      /* ERR_OK, or how reading has ended: for good */
-    unsigned shake_want;    /* what the handshake waits for: CONN_READABLE or CONN_WRITABLE */
-    bool is_broken;         /* a write has failed: no goodbye can be said */
+    bool is_readable;       /* a read may give something: bytes, or its end */
+    bool has_ended;         /* the peer has: behind the bytes that wait is something more */
     bool is_paused;         /* the owner does not want to read */
     bool is_blocked;        /* a write waits for room */
     bool is_told;           /* of that room, and has not written since */
+    bool is_broken;         /* a write has failed: no goodbye can be said */
     bool read_wants_write;  /* TLS: reading goes on when the socket can be written */
     bool write_wants_read;  /* TLS: and the other way round */
+    struct task again;      /* tells the owner of what no event will tell */
+    enum err connect_error; /* with PHASE_FAILED */
     char peer[SOCKNAME_MAX];
 };
 
@@ -52,52 +51,10 @@ static bool is_connecting(const struct conn *c)
     return c->phase == PHASE_CONNECTING || c->phase == PHASE_SHAKING_HANDS;
 }
 
-static int open_events(const struct conn *c)
-{
-    bool reads = !c->is_paused && c->read_end == ERR_OK;
-    unsigned events = 0;
-    if (reads) {
-        events |= c->read_wants_write ? UV_WRITABLE : UV_READABLE;
-    }
-    if (c->is_blocked) {
-        events |= c->write_wants_read ? UV_READABLE : UV_WRITABLE;
-    }
-    return (int)events;
-}
-
-static int wanted_events(const struct conn *c)
-{
-    switch (c->phase) {
-    case PHASE_CONNECTING:
-        return UV_WRITABLE;
-    case PHASE_SHAKING_HANDS:
-        return c->shake_want == CONN_WRITABLE ? UV_WRITABLE : UV_READABLE;
-    case PHASE_OPEN:
-        return open_events(c);
-    case PHASE_FAILED:
-        return 0;
-    }
-    BUG("no such phase");
-}
-
-static void on_poll(uv_poll_t *handle, int status, int events);
-
-static void update_interest(struct conn *c)
-{
-    int wanted = wanted_events(c);
-    if (wanted == c->polled) {
-        return;
-    }
-    int rc = wanted != 0 ? uv_poll_start(&c->poll, wanted, on_poll) : uv_poll_stop(&c->poll);
-    CHECK(rc == 0);
-    c->polled = wanted;
-}
-
-/* Bytes may wait inside OpenSSL while the socket is empty: epoll would stay silent. */
+/* The next event comes only when something new has happened: what is left now is told so. */
 static void tell_again(struct conn *c)
 {
-    if (c->phase == PHASE_OPEN && c->ssl &&
-        (c->read_end != ERR_OK || SSL_has_pending(c->ssl))) {
+    if (c->phase == PHASE_OPEN && c->is_readable && !c->is_paused) {
         task_ready(c->loop, &c->again);
     }
 }
@@ -105,7 +62,7 @@ static void tell_again(struct conn *c)
 static void run_again(struct task *t)
 {
     struct conn *c = container_of(t, struct conn, again);
-    if (!c->is_paused) {
+    if (c->is_readable && !c->is_paused) {
         c->notify(c->owner, CONN_READABLE);
     }
 }
@@ -159,32 +116,35 @@ static enum err step_connecting(struct conn *c)
         }
         c->phase = PHASE_SHAKING_HANDS;
     }
-    return conn_tls_handshake(c->ssl, &c->shake_want);
+    unsigned want = 0; /* whatever it is, it will be an event */
+    return conn_tls_handshake(c->ssl, &want);
 }
 
 static void go_on_connecting(struct conn *c)
 {
     enum err e = step_connecting(c);
-    if (e != ERR_AGAIN) {
-        c->phase = e == ERR_OK ? PHASE_OPEN : PHASE_FAILED;
-        c->connect_error = e;
+    if (e == ERR_AGAIN) {
+        return;
     }
-    update_interest(c);
-    if (e != ERR_AGAIN) {
-        tell_again(c);
-        c->notify(c->owner, CONN_WRITABLE);
-    }
+    c->phase = e == ERR_OK ? PHASE_OPEN : PHASE_FAILED;
+    c->connect_error = e;
+    c->is_readable =
+        c->is_readable || c->ssl; /* the last of the handshake may bring more along */
+    tell_again(c);
+    c->notify(c->owner, CONN_WRITABLE);
 }
 
 /* What the owner is to know of these socket events. */
-static unsigned translate(struct conn *c, int events)
+static unsigned translate(struct conn *c, unsigned events)
 {
-    bool is_readable = ((unsigned)events & UV_READABLE) != 0;
-    bool is_writable = ((unsigned)events & UV_WRITABLE) != 0;
-    bool can_read = c->read_wants_write ? is_writable : is_readable;
+    bool has_ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    bool is_readable = has_ended || (events & EPOLLIN) != 0;
+    bool is_writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     bool can_write = c->write_wants_read ? is_readable : is_writable;
     unsigned told = 0;
-    if (can_read && !c->is_paused && c->read_end == ERR_OK) {
+    c->has_ended = c->has_ended || has_ended;
+    c->is_readable = c->is_readable || (c->read_wants_write ? is_writable : is_readable);
+    if (c->is_readable && !c->is_paused && c->read_end == ERR_OK) {
         told |= CONN_READABLE;
     }
     if (can_write && c->is_blocked) {
@@ -196,20 +156,13 @@ static unsigned translate(struct conn *c, int events)
     return told;
 }
 
-static void on_poll(uv_poll_t *handle, int status, int events)
+static void on_event(struct fd_watch *w, unsigned events)
 {
-    struct conn *c = handle->data;
-    if (status < 0) {
-        c->polled = 0; /* libuv stops watching on an error; the owner's next call finds it */
-        events = UV_READABLE | UV_WRITABLE;
-    }
+    struct conn *c = container_of(w, struct conn, watch);
+    unsigned told = translate(c, events);
     if (is_connecting(c)) {
         go_on_connecting(c);
-        return;
-    }
-    unsigned told = translate(c, events);
-    update_interest(c);
-    if (told != 0) {
+    } else if (told != 0 && c->phase == PHASE_OPEN) {
         c->notify(c->owner, told);
     }
 }
@@ -223,9 +176,9 @@ static struct conn *new_conn(struct loop *l, int fd,
     c->fd = fd;
     c->notify = notify;
     c->owner = owner;
+    c->watch.ready = on_event;
     task_init(&c->again, run_again);
-    CHECK(uv_poll_init(loop_uv(l), &c->poll, fd) == 0);
-    c->poll.data = c;
+    watch_set_add(loop_watches(l), &c->watch, fd);
     return c;
 }
 
@@ -239,7 +192,6 @@ struct conn *conn_accepted(struct loop *l, int fd, SSL_CTX *tls,
     sockname_format((struct sockaddr *)&name, len, c->peer);
     c->ssl = tls ? conn_tls_new(tls, fd, NULL) : NULL;
     c->phase = PHASE_OPEN;
-    update_interest(c);
     return c;
 }
 
@@ -276,7 +228,6 @@ enum err conn_connect(struct loop *l, const struct conn_target *to,
     sockname_format(to->address, to->address_len, c->peer);
     c->ssl = to->tls ? conn_tls_new(to->tls, fd, to->server_name) : NULL;
     c->phase = PHASE_CONNECTING;
-    update_interest(c);
     *out = c;
     return ERR_OK;
 }
@@ -294,6 +245,7 @@ void conn_set_owner(struct conn *c, void (*notify)(void *owner, unsigned events)
     tell_again(c);
 }
 
+/* Less than there was room for: nothing is left (epoll(7)). */
 static enum err read_plain(struct conn *c, char *dst, size_t cap, size_t *got)
 {
     ssize_t n = recv(c->fd, dst, cap, 0);
@@ -304,6 +256,7 @@ static enum err read_plain(struct conn *c, char *dst, size_t cap, size_t *got)
         return ERR_EOF;
     }
     *got = (size_t)n;
+    c->is_readable = *got == cap || c->has_ended;
     return ERR_OK;
 }
 
@@ -313,19 +266,18 @@ static enum err read_tls(struct conn *c, char *dst, size_t cap, size_t *got)
     size_t total = 0;
     unsigned want = 0;
     enum err e = ERR_OK;
-    do {
+    while (e == ERR_OK && total < cap) {
         size_t n = 0;
         e = conn_tls_read(c->ssl, dst + total, cap - total, &n, &want);
         total += e == ERR_OK ? n : 0;
-    } while (e == ERR_OK && total < cap && SSL_has_pending(c->ssl));
+    }
     c->read_wants_write = e == ERR_AGAIN && want == CONN_WRITABLE;
-    update_interest(c);
+    c->is_readable = e != ERR_AGAIN;
     if (total == 0) {
         return e;
     }
     if (e != ERR_AGAIN) {
         c->read_end = e; /* for the next read; ERR_OK goes on */
-        tell_again(c);
     }
     *got = total;
     return ERR_OK;
@@ -337,13 +289,16 @@ enum err conn_read(struct conn *c, char *dst, size_t cap, size_t *got)
     if (c->phase != PHASE_OPEN) {
         return conn_connected(c);
     }
-    if (c->read_end != ERR_OK) {
-        return c->read_end;
+    enum err e = c->read_end;
+    if (e == ERR_OK) {
+        e = c->ssl ? read_tls(c, dst, cap, got) : read_plain(c, dst, cap, got);
     }
-    enum err e = c->ssl ? read_tls(c, dst, cap, got) : read_plain(c, dst, cap, got);
-    if (e != ERR_OK && e != ERR_AGAIN) {
-        c->read_end = e; /* the next event, if any, ends the interest in reading */
+    if (e == ERR_OK) {
+        tell_again(c);
+        return ERR_OK;
     }
+    c->is_readable = false;
+    c->read_end = e == ERR_AGAIN ? ERR_OK : e;
     return e;
 }
 
@@ -452,20 +407,17 @@ enum err conn_write(struct conn *c, const struct str *parts, size_t count, size_
     c->is_blocked = e == ERR_AGAIN;
     c->is_broken = e != ERR_OK && e != ERR_AGAIN;
     c->is_told = false;
-    update_interest(c);
     return e;
 }
 
 void conn_read_pause(struct conn *c)
 {
     c->is_paused = true;
-    update_interest(c);
 }
 
 void conn_read_resume(struct conn *c)
 {
     c->is_paused = false;
-    update_interest(c);
     tell_again(c);
 }
 
@@ -498,19 +450,15 @@ void conn_shutdown_write(struct conn *c)
                    SHUT_WR); /* fails when the peer has gone: then there is nothing to end */
 }
 
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
 static void let_go(struct conn *c)
 {
     task_cancel(c->loop, &c->again);
-    uv_close((uv_handle_t *)&c->poll, on_closed);
+    watch_set_remove(loop_watches(c->loop), &c->watch, c->fd);
     SSL_free(c->ssl);
     c->ssl = NULL;
     close(c->fd);
     c->fd = -1;
+    loop_free_later(c->loop, c);
 }
 
 void conn_close(struct conn **c)

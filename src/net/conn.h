@@ -12,9 +12,8 @@
 
 /*
  * One stream socket, plain or TLS, that never blocks. Events only call `notify`, which records
- * and readies; the owner then pulls with conn_read and conn_write. Reading interest is on from
- * the start and changed rarely (each change costs system calls); writing interest is on only
- * while a write is blocked. Belongs to one loop's thread.
+ * and readies; the owner then pulls with conn_read and conn_write. Who reads less than there is
+ * is told again in the next phase, until nothing is left. Belongs to one loop's thread.
  */
 
 enum conn_event {

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <uv.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -21,18 +20,19 @@
 #include "net/sockname.h"
 
 enum {
-    ACCEPTS_PER_EVENT = 16, /* then others have their turn */
-    REFUSALS_PER_EVENT = 64,
+    ACCEPTS_PER_TURN = 16, /* then others have their turn */
+    REFUSALS_AT_ONCE = 64,
     PAUSE_MS = 100
 };
 
 struct listener {
     struct loop *loop; /* borrowed */
-    uv_poll_t poll;
-    int fd;         /* -1: stopped */
-    int reserve;    /* given up to refuse what waits when descriptors run out; -1: given up */
-    bool is_short;  /* of descriptors: an episode, logged once */
-    bool is_paused; /* until the timer */
+    struct fd_watch watch;
+    struct task more; /* others have had their turn */
+    int fd;           /* -1: stopped */
+    int reserve;      /* given up to refuse what waits when descriptors run out; -1: given up */
+    bool is_short;    /* of descriptors: an episode, logged once */
+    bool is_paused;   /* until the timer */
     struct timer resume;
     void (*on_accept)(void *owner, int fd);
     void *owner; /* borrowed */
@@ -217,13 +217,6 @@ void listen_name(int fd, char *out, size_t size)
     snprintf(out, size, "%s", text);
 }
 
-static void on_readable(uv_poll_t *handle, int status, int events);
-
-static void watch(struct listener *ln)
-{
-    CHECK(uv_poll_start(&ln->poll, UV_READABLE, on_readable) == 0);
-}
-
 static void take_reserve(struct listener *ln)
 {
     if (ln->reserve < 0) {
@@ -239,7 +232,7 @@ static void refuse_waiting(struct listener *ln)
         close(ln->reserve);
         ln->reserve = -1;
     }
-    for (int i = 0; i < REFUSALS_PER_EVENT; i++) {
+    for (int i = 0; i < REFUSALS_AT_ONCE; i++) {
         int fd = accept4(ln->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             break;
@@ -252,7 +245,6 @@ static void refuse_waiting(struct listener *ln)
 static void pause_accepting(struct listener *ln)
 {
     ln->is_paused = true;
-    CHECK(uv_poll_stop(&ln->poll) == 0);
     timer_arm(ln->loop, &ln->resume, loop_now_ms(ln->loop) + PAUSE_MS);
 }
 
@@ -261,7 +253,7 @@ static void resume_accepting(struct timer *t)
     struct listener *ln = container_of(t, struct listener, resume);
     take_reserve(ln);
     ln->is_paused = false;
-    watch(ln);
+    task_ready(ln->loop, &ln->more);
 }
 
 static void run_short(struct listener *ln, int errno_value)
@@ -298,19 +290,25 @@ static bool accept_one(struct listener *ln)
     return errno != EAGAIN && errno != EINVAL && errno != EBADF;
 }
 
-static void on_readable(uv_poll_t *handle, int status, int events)
+/* No further event comes for those that wait already. */
+static void accept_some(struct task *t)
 {
-    (void)events;
-    struct listener *ln = handle->data;
-    if (status < 0) {
-        pause_accepting(ln); /* libuv has stopped watching; look again in a while */
-        return;
-    }
-    for (int i = 0; i < ACCEPTS_PER_EVENT && ln->fd >= 0; i++) {
+    struct listener *ln = container_of(t, struct listener, more);
+    for (int i = 0; i < ACCEPTS_PER_TURN && ln->fd >= 0 && !ln->is_paused; i++) {
         if (!accept_one(ln)) {
-            break;
+            return;
         }
     }
+    if (ln->fd >= 0 && !ln->is_paused) {
+        task_ready(ln->loop, &ln->more);
+    }
+}
+
+static void on_event(struct fd_watch *w, unsigned events)
+{
+    struct listener *ln = container_of(w, struct listener, watch);
+    (void)events;
+    task_ready(ln->loop, &ln->more);
 }
 
 struct listener *listener_start(struct loop *l, int fd, void (*on_accept)(void *owner, int fd),
@@ -325,15 +323,10 @@ struct listener *listener_start(struct loop *l, int fd, void (*on_accept)(void *
     ln->on_accept = on_accept;
     ln->owner = owner;
     timer_init(&ln->resume, resume_accepting);
-    CHECK(uv_poll_init(loop_uv(l), &ln->poll, ln->fd) == 0);
-    ln->poll.data = ln;
-    watch(ln);
+    task_init(&ln->more, accept_some);
+    ln->watch.ready = on_event;
+    watch_set_add(loop_watches(l), &ln->watch, ln->fd);
     return ln;
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle->data);
 }
 
 void listener_take_waiting(struct listener *ln)
@@ -353,10 +346,12 @@ void listener_stop(struct listener **ln)
         return;
     }
     timer_drop(dead->loop, &dead->resume);
-    uv_close((uv_handle_t *)&dead->poll, on_closed);
+    task_cancel(dead->loop, &dead->more);
+    watch_set_remove(loop_watches(dead->loop), &dead->watch, dead->fd);
     close(dead->fd);
     dead->fd = -1;
     if (dead->reserve >= 0) {
         close(dead->reserve);
     }
+    loop_free_later(dead->loop, dead);
 }

@@ -1,8 +1,12 @@
 #include "net/loop.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -10,14 +14,14 @@
 #include "net/timers.h"
 
 struct loop {
-    uv_loop_t uv;
-    uv_check_t after_poll;
-    uv_prepare_t before_poll;
-    uv_idle_t hurry;  /* active while tasks are ready: libuv then polls without waiting */
-    uv_timer_t alarm; /* the one libuv timer: ends the wait for the heap's first */
-    uv_async_t wakeup;
-    uint64_t alarm_ms; /* what the alarm is set for; TIMER_NEVER: not set */
+    uv_loop_t uv; /* for what is no socket: turned only while something is active on it */
+    struct fd_watch uv_watch;
+    struct watch_set watches;
+    struct fd_watch wakeup;
+    int wakeup_fd; /* an eventfd: written to by other threads */
+    uint64_t now_ms;
     bool is_running;
+    bool is_stopping; /* at the end of this turn */
     struct list ready;
     struct list_node phase_end; /* stands behind the tasks that a phase began with */
     struct timers timers;
@@ -52,51 +56,6 @@ static void free_doomed(struct loop *l)
     l->doomed_count = 0;
 }
 
-static void on_alarm(uv_timer_t *handle)
-{
-    struct loop *l = handle->data;
-    l->alarm_ms = TIMER_NEVER;
-}
-
-/* libuv's time is of the same clock (CLOCK_MONOTONIC, in ms), so due times need no translation.
- * It is read before callbacks of the poll run, which no hook of libuv would allow us to do. */
-static void set_alarm(struct loop *l)
-{
-    uint64_t first = timers_first(&l->timers);
-    if (first >= l->alarm_ms) {
-        return;
-    }
-    uint64_t uv_ms = uv_now(&l->uv);
-    l->alarm_ms = first;
-    CHECK(uv_timer_start(&l->alarm, on_alarm, first > uv_ms ? first - uv_ms : 0, 0) == 0);
-}
-
-static void on_hurry(uv_idle_t *handle)
-{
-    (void)handle;
-}
-
-static void on_after_poll(uv_check_t *handle)
-{
-    struct loop *l = handle->data;
-    run_tasks(l);
-    free_doomed(l);
-}
-
-static void on_before_poll(uv_prepare_t *handle)
-{
-    struct loop *l = handle->data;
-    timers_fire(&l->timers, uv_now(&l->uv));
-    run_tasks(l);
-    free_doomed(l);
-    set_alarm(l);
-    if (l->ready.count > 0) {
-        CHECK(uv_idle_start(&l->hurry, on_hurry) == 0);
-    } else {
-        CHECK(uv_idle_stop(&l->hurry) == 0);
-    }
-}
-
 static struct post *take_posts(struct loop *l)
 {
     struct post *newest = atomic_exchange(&l->posts, NULL);
@@ -110,33 +69,30 @@ static struct post *take_posts(struct loop *l)
     return in_order;
 }
 
-static void on_wakeup(uv_async_t *handle)
+/* The count is never read off: each write is an event of its own. */
+static void on_wakeup(struct fd_watch *w, unsigned events)
 {
-    struct loop *l = handle->data;
+    struct loop *l = container_of(w, struct loop, wakeup);
+    (void)events;
     struct post *p = take_posts(l);
     while (p) {
         struct post *after = p->next; /* p is the callee's once it runs */
         p->run(p, p->arg);
         p = after;
     }
-    if (atomic_exchange(&l->is_stop_asked, false)) {
-        uv_stop(&l->uv);
-    }
+    l->is_stopping = atomic_exchange(&l->is_stop_asked, false) || l->is_stopping;
 }
 
-static void init_handles(struct loop *l)
+static void wake(struct loop *l)
 {
-    CHECK(uv_check_init(&l->uv, &l->after_poll) == 0);
-    CHECK(uv_prepare_init(&l->uv, &l->before_poll) == 0);
-    CHECK(uv_idle_init(&l->uv, &l->hurry) == 0);
-    CHECK(uv_timer_init(&l->uv, &l->alarm) == 0);
-    CHECK(uv_async_init(&l->uv, &l->wakeup, on_wakeup) == 0);
-    l->after_poll.data = l;
-    l->before_poll.data = l;
-    l->alarm.data = l;
-    l->wakeup.data = l;
-    CHECK(uv_check_start(&l->after_poll, on_after_poll) == 0);
-    CHECK(uv_prepare_start(&l->before_poll, on_before_poll) == 0);
+    const uint64_t one = 1;
+    CHECK(write(l->wakeup_fd, &one, sizeof(one)) == sizeof(one));
+}
+
+static void on_uv(struct fd_watch *w, unsigned events)
+{
+    (void)events;
+    (void)uv_run(&container_of(w, struct loop, uv_watch)->uv, UV_RUN_NOWAIT);
 }
 
 struct loop *loop_new(void)
@@ -145,10 +101,15 @@ struct loop *loop_new(void)
     CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     CHECK(uv_loop_init(&l->uv) == 0);
     list_init(&l->ready);
-    l->alarm_ms = TIMER_NEVER;
     atomic_init(&l->posts, NULL);
     atomic_init(&l->is_stop_asked, false);
-    init_handles(l);
+    watch_set_init(&l->watches);
+    l->uv_watch.ready = on_uv;
+    watch_set_add_level(&l->watches, &l->uv_watch, uv_backend_fd(&l->uv));
+    l->wakeup.ready = on_wakeup;
+    l->wakeup_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK(l->wakeup_fd >= 0);
+    watch_set_add(&l->watches, &l->wakeup, l->wakeup_fd);
     return l;
 }
 
@@ -170,23 +131,71 @@ void loop_free(struct loop **l)
     uv_walk(&dead->uv, close_handle, NULL);
     CHECK(uv_run(&dead->uv, UV_RUN_DEFAULT) == 0);
     CHECK(uv_loop_close(&dead->uv) == 0);
+    watch_set_fini(&dead->watches);
+    close(dead->wakeup_fd);
     free_doomed(dead);
     free(dead->doomed);
     timers_fini(&dead->timers);
     free(dead);
 }
 
+/* The sooner one; -1 is never. */
+static int sooner(int a_ms, int b_ms)
+{
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
+static int until_first_timer(const struct loop *l)
+{
+    uint64_t first_ms = timers_first(&l->timers);
+    if (first_ms == TIMER_NEVER) {
+        return -1;
+    }
+    uint64_t now_ms = clock_mono_ms(); /* tasks may have taken their time */
+    uint64_t left_ms = first_ms > now_ms ? first_ms - now_ms : 0;
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
+/* What was begun on libuv's loop since the last turn takes effect only when that is turned, so
+ * it is before each wait; nothing is active on a worker's but now and then a name lookup. */
+static int turn_uv(struct loop *l)
+{
+    if (!uv_loop_alive(&l->uv)) {
+        return -1;
+    }
+    (void)uv_run(&l->uv, UV_RUN_NOWAIT);
+    return uv_loop_alive(&l->uv) ? uv_backend_timeout(&l->uv) : -1;
+}
+
+static void turn(struct loop *l)
+{
+    timers_fire(&l->timers, l->now_ms);
+    run_tasks(l);
+    free_doomed(l);
+    int uv_ms = turn_uv(l); /* which may arm timers and ready tasks */
+    int wait_ms = l->ready.count > 0 ? 0 : sooner(uv_ms, until_first_timer(l));
+    watch_set_wait(&l->watches, wait_ms);
+    l->now_ms = clock_mono_ms();
+    watch_set_tell(&l->watches);
+    run_tasks(l);
+    free_doomed(l);
+}
+
 void loop_run(struct loop *l)
 {
     l->is_running = true;
-    uv_run(&l->uv, UV_RUN_DEFAULT);
+    l->is_stopping = false;
+    l->now_ms = clock_mono_ms();
+    while (!l->is_stopping) {
+        turn(l);
+    }
     l->is_running = false;
 }
 
 void loop_stop(struct loop *l)
 {
     atomic_store(&l->is_stop_asked, true);
-    CHECK(uv_async_send(&l->wakeup) == 0);
+    wake(l);
 }
 
 uv_loop_t *loop_uv(struct loop *l)
@@ -196,7 +205,12 @@ uv_loop_t *loop_uv(struct loop *l)
 
 uint64_t loop_now_ms(const struct loop *l)
 {
-    return l->is_running ? uv_now(&l->uv) : clock_mono_ms();
+    return l->is_running ? l->now_ms : clock_mono_ms();
+}
+
+struct watch_set *loop_watches(struct loop *l)
+{
+    return &l->watches;
 }
 
 char *loop_scratch(struct loop *l)
@@ -250,6 +264,6 @@ void loop_post(struct loop *l, struct post *p)
     } while (!atomic_compare_exchange_weak(&l->posts, &newest, p));
     /* Whoever found the box empty wakes the loop, which has not looked since. */
     if (!newest) {
-        CHECK(uv_async_send(&l->wakeup) == 0);
+        wake(l);
     }
 }

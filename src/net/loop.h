@@ -7,15 +7,18 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "net/watch.h"
 
 /*
- * One event loop: a thin layer over libuv (design section 7) with the four things that the data
- * path needs and libuv has not: tasks that run once a turn, lazy timers, deferred frees, a read
- * scratch buffer. One thread owns a loop; only loop_post and loop_stop may be called from
+ * One event loop, with what the data path needs: sockets watched without a system call for each
+ * change (net/watch.h), tasks that run once a turn, lazy timers, deferred frees, a read scratch
+ * buffer. For all that is no socket of ours (name lookups, signals, processes) it carries a
+ * libuv loop along. One thread owns a loop; only loop_post and loop_stop may be called from
  * others.
  *
- * A turn: poll (callbacks only record what happened and ready a task) → tasks → deferred frees
- * → timers (they too only ready tasks) → tasks → poll.
+ * A turn: timers (they only ready tasks) → tasks → deferred frees → libuv, if it has something
+ * to do → wait → events (callbacks only record what happened and ready a task) → tasks →
+ * deferred frees.
  */
 
 enum { LOOP_SCRATCH = 65536 };
@@ -64,9 +67,13 @@ void loop_free(struct loop **l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
 
+/* Anything may be begun and ended on it, at any time, by the loop's thread; it is turned in
+ * every turn in which a handle or request is active on it. (One that is unreferenced counts
+ * only along with others.) Not to be run by others. */
 uv_loop_t *loop_uv(struct loop *l);
+struct watch_set *loop_watches(struct loop *l);
 uint64_t
-loop_now_ms(const struct loop *l); /* monotonic (as clock_mono_ms), read after each poll */
+loop_now_ms(const struct loop *l); /* monotonic (as clock_mono_ms), read after each wait */
 char *loop_scratch(
     struct loop *l); /* LOOP_SCRATCH bytes, shared: valid until the next read on this loop */
 

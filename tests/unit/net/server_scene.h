@@ -3,6 +3,7 @@
 #include <cmocka.h>
 
 #include "loopback.h"
+#include "rig.h"
 #include "server_handler.h"
 
 static inline void open_scene(struct scene *s)
@@ -94,6 +95,6 @@ static inline size_t times(const struct talk *t, const char *text)
 static inline void turn_until_empty(struct scene *s)
 {
     while (http_server_connections(s->server) > 0) {
-        uv_run(loop_uv(s->loop), UV_RUN_ONCE);
+        turn(s->loop);
     }
 }

@@ -234,6 +234,52 @@ static void a_new_owner_gets_the_events(void **state)
     conn_set_owner(p->end.conn, on_event, &p->end);
 }
 
+static void a_new_owner_is_told_of_what_the_one_before_did_not_read(void **state)
+{
+    struct plain *p = *state;
+    struct end other = {.conn = p->end.conn};
+    assert_int_equal(write(p->peer, "x", 1), 1);
+    turn(p->loop);
+    assert_int_equal(p->end.told, CONN_READABLE);
+    conn_set_owner(p->end.conn, on_event, &other);
+    turn_times(p->loop, 3);
+    assert_int_equal(other.told, CONN_READABLE);
+    assert_int_equal(other.calls, 1);
+    conn_set_owner(p->end.conn, on_event, &p->end);
+}
+
+/* No event comes for what is there already. */
+static void tells_of_what_a_full_read_left(void **state)
+{
+    struct plain *p = *state;
+    p->end.step = 2;
+    assert_int_equal(write(p->peer, "hello", 5), 5);
+    for (int i = 0; i < 6; i++) {
+        turn(p->loop);
+        pull(&p->end);
+    }
+    assert_int_equal(p->end.in_len, 5);
+    int calls = p->end.calls;
+    turn_times(p->loop, 5);
+    assert_int_equal(p->end.calls, calls);
+    conn_read_pause(p->end.conn);
+    assert_int_equal(write(p->peer, "again", 5), 5);
+    turn_times(p->loop, 3);
+    conn_read_resume(p->end.conn);
+    turn(p->loop);
+    pull(&p->end);
+    conn_read_pause(p->end.conn); /* what is left is not told now */
+    p->end.told = 0;
+    turn_times(p->loop, 3);
+    assert_int_equal(p->end.told, 0);
+    conn_read_resume(p->end.conn);
+    for (int i = 0; i < 6; i++) {
+        turn(p->loop);
+        pull(&p->end);
+    }
+    assert_int_equal(p->end.in_len, 10);
+}
+
 static void a_closed_connection_tells_nothing_more(void **state)
 {
     struct plain *p = *state;
@@ -286,6 +332,7 @@ static void a_port_where_nobody_listens_refuses(void **state)
     enum err result = conn_connect(l, &target, on_event, &e, &e.conn);
     for (int i = 0; result == ERR_OK && e.calls == 0 && i < 1000; i++) {
         turn(l);
+        usleep(100);
     }
     if (result == ERR_OK) {
         assert_int_equal(e.told, CONN_WRITABLE);
@@ -354,6 +401,8 @@ int main(void)
         PLAIN_TEST(writing_to_a_gone_peer_is_a_reset_and_no_signal),
         PLAIN_TEST(ends_sending_and_keeps_reading),
         PLAIN_TEST(a_new_owner_gets_the_events),
+        PLAIN_TEST(a_new_owner_is_told_of_what_the_one_before_did_not_read),
+        PLAIN_TEST(tells_of_what_a_full_read_left),
         PLAIN_TEST(a_closed_connection_tells_nothing_more),
         cmocka_unit_test(connects_and_talks_over_tcp),
         cmocka_unit_test(a_port_where_nobody_listens_refuses),

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "call_scene.h"
+#include "rig.h"
 
 /* --- framing --- */
 
@@ -440,7 +441,7 @@ static void closing_cancels_the_request_at_once(void **state)
     /* Until it is sent; nothing will ever be answered. */
     timer_init(&s.later, on_later);
     while (!http_call_is_sent(s.call)) {
-        uv_run(loop_uv(s.loop), UV_RUN_ONCE);
+        turn(s.loop);
     }
     assert_true(http_call_is_connected(s.call));
     uint64_t before = clock_mono_ms();

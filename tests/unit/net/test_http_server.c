@@ -97,7 +97,7 @@ static void an_answer_to_nobody_is_thrown_away(void **state)
     add_client(&s, lines, NULL);
     task_init(&s.task, ignore_wakes);
     while (s.woken == 0) {
-        uv_run(loop_uv(s.loop), UV_RUN_ONCE);
+        turn(s.loop);
     }
     assert_int_equal(s.woken, HTTP_GONE);
     assert_int_equal(http_server_connections(s.server), 1);
@@ -233,7 +233,7 @@ static void draining_closes_idle_connections_and_finishes_answers(void **state)
     struct talk *idle = add_client(&s, idles, NULL);
     struct talk *busy = add_client(&s, asks, NULL);
     while (!s.held) {
-        uv_run(loop_uv(s.loop), UV_RUN_ONCE);
+        turn(s.loop);
     }
     http_server_drain(s.server, note_empty, &s);
     assert_int_equal(s.empties, 0);
@@ -282,7 +282,7 @@ static void cutting_closes_all_and_tells_the_users(void **state)
     start_server(&s);
     struct talk *t = add_client(&s, lines, NULL);
     while (!s.held) {
-        uv_run(loop_uv(s.loop), UV_RUN_ONCE);
+        turn(s.loop);
     }
     assert_int_equal(strncmp(http_conn_peer(s.held), "127.0.0.1:", 10), 0);
     usleep(10000);
