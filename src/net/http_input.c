@@ -134,13 +134,13 @@ static void hand_over(struct http_conn *c)
 }
 
 /* Room at the end of a body of known length: all of it at once if it is small, else as it
- * comes. */
+ * comes; at last one byte more than it has. */
 static size_t make_room(struct http_active *a)
 {
-    size_t length = (size_t)a->request.content_length;
+    size_t most = (size_t)a->request.content_length + 1;
     if (a->body_len == a->body_cap) {
         size_t cap = a->body_cap > 0 ? a->body_cap * 2 : BODY_AT_ONCE;
-        a->body_cap = cap < length ? cap : length;
+        a->body_cap = cap < most ? cap : most;
         a->body = mem_resize(a->body, a->body_cap);
     }
     return a->body_cap - a->body_len;
@@ -176,6 +176,7 @@ static struct str take_early_body(struct http_active *a, struct str bytes)
     size_t length = (size_t)a->request.content_length;
     while (bytes.len > 0 && a->body_len < length) {
         size_t room = make_room(a);
+        room = room < length - a->body_len ? room : length - a->body_len;
         struct str piece = str_of(bytes.ptr, bytes.len < room ? bytes.len : room);
         append_body(a, piece);
         bytes = str_from_at(bytes, piece.len);
@@ -183,16 +184,23 @@ static struct str take_early_body(struct http_active *a, struct str bytes)
     return bytes;
 }
 
-/* Straight into the body; never past its end, so that nothing has to be moved. */
+/* Straight into the body. A read that does not fill its room has emptied the socket, so there
+ * is room for one byte behind the body: without, each request would cost a further read that
+ * finds nothing. If that byte comes it is the next request's. */
 static void read_body(struct http_conn *c)
 {
     struct http_active *a = c->active;
+    size_t length = (size_t)a->request.content_length;
     size_t room = make_room(a);
     size_t got = 0;
     enum err e = conn_read(c->conn, a->body + a->body_len, room, &got);
     if (e == ERR_OK) {
         a->body_len += got;
-        if (a->body_len == a->request.content_length) {
+        if (a->body_len > length) {
+            a->body_len = length;
+            store(c, str_of(a->body + length, 1));
+        }
+        if (a->body_len == length) {
             hand_over(c);
         }
     } else if (e != ERR_AGAIN) {

@@ -87,6 +87,28 @@ static void reads_a_large_body(void **state)
     close_scene(&s);
 }
 
+/* The head is known to have been read when the body and what follows it come in one. */
+static void a_request_right_behind_a_body_is_not_a_part_of_it(void **state)
+{
+    static const struct talk_line lines[] = {
+        SAY("POST /b HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 6\r\n\r\n"),
+        HEAR("100 Continue"),
+        SAY("second" GET("/stream") GET("/empty")),
+        HEAR("204 No Content"),
+        HEAR(BLANK),
+        END};
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    start_server(&s);
+    struct talk *t = play(&s, lines);
+    assert_true(has(t, "\r\n\r\nsecondHTTP/1.1 200 OK"));
+    assert_true(has(t, "0\r\n\r\nHTTP/1.1 204"));
+    assert_int_equal(s.requests, 3);
+    assert_int_equal(s.faults, 0);
+    close_scene(&s);
+}
+
 static void answers_pipelined_requests_in_order(void **state)
 {
     static const struct talk_line lines[] = {
@@ -279,6 +301,7 @@ int main(void)
         cmocka_unit_test(reads_everything_byte_by_byte),
         cmocka_unit_test(reads_chunks_that_come_with_the_head),
         cmocka_unit_test(reads_a_large_body),
+        cmocka_unit_test(a_request_right_behind_a_body_is_not_a_part_of_it),
         cmocka_unit_test(answers_pipelined_requests_in_order),
         cmocka_unit_test(holds_back_a_client_that_pipelines_without_end),
         cmocka_unit_test(refuses_what_is_malformed),
