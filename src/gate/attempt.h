@@ -43,55 +43,56 @@ enum attempt_yield {
 enum reply_shape { SHAPE_UNKNOWN, SHAPE_EVENTS, SHAPE_WHOLE, SHAPE_ERROR };
 
 struct attempt {
+    /* What every token needs lies together (see struct exchange); of that, the fields without a
+     * note are private. */
     struct worker *worker;
-    struct pick pick;
     const struct backend *backend;
     const struct dialect *dialect;
-    struct degrade_plan plan;
-    bool streams;    /* a stream was asked for */
-    uint32_t tries;  /* at this backend, this one included */
-    bool is_loading; /* as it began: the backend has to load the model first, or is at it */
-
-    uint64_t started_ms;
-    uint64_t connected_ms;     /* 0: dialing */
+    struct http_call *call;
+    struct str in; /* rest of the current piece of the body */
+    bool has_piece;
+    bool flushing; /* the piece is used up and its rest must be kept */
+    bool is_paused;
+    bool has_seam; /* it goes on with what another began */
+    bool finished; /* every choice has its finish_reason */
+    bool streams;  /* a stream was asked for */
+    bool holds_tools;
+    bool is_hung;       /* its backend was found to hang since its last content */
+    bool may_be_silent; /* until share_due_ms: nothing is streamed, and nobody asked it to be */
+    enum reply_shape shape;
     uint64_t first_content_ms; /* 0: none yet */
     uint64_t progress_ms;      /* when content last came */
     uint64_t tokens;           /* pieces of content */
-    struct flow flow;          /* of them: does it crawl? */
-
-    struct reply_event event;
+    uint64_t tokens_told;      /* to the board */
+    uint64_t error_due_ms;     /* how long the text of an error is waited for */
+    uint64_t share_due_ms; /* the exchange's: how long the first content may be waited for */
+    uint64_t connected_ms; /* 0: dialing */
+    struct flow flow;      /* of them: does it crawl? */
+    struct sse_decoder sse;
+    struct reply reply;
     struct str raw;
+    struct reply_event event;
+
+    struct pick pick;
+    struct degrade_plan plan;
+    uint32_t tries;  /* at this backend, this one included */
+    bool is_loading; /* as it began: the backend has to load the model first, or is at it */
+    uint64_t started_ms;
     struct buf whole; /* plain answer, or error body */
     int status;
     enum failure failure;
     uint32_t retry_after_ms;
-    uint64_t error_due_ms; /* how long the text of an error is waited for */
-    bool finished;         /* every choice has its finish_reason */
-    uint64_t share_due_ms; /* the exchange's: how long the first content may be waited for */
-    bool may_be_silent;    /* as long as that: nothing is streamed, and nobody asked it to be */
-    bool is_hung;          /* its backend was found to hang since its last content */
-    struct buf held;       /* events before the first content, in client form */
+    struct buf held;             /* events before the first content, in client form */
     struct upstream_error error; /* of client errors and error objects */
 
     /* private: */
     struct arena arena; /* everything that is thrown away with the attempt */
     struct rope body;
-    struct http_call *call;
     const struct http_response *head;
-    struct reply reply;
-    bool holds_tools;
     struct tool_hold hold;
-    bool has_seam; /* it goes on with what another began */
     struct seam seam;
-    enum reply_shape shape;
-    struct str in; /* rest of the current piece of the body */
-    bool has_piece;
-    bool is_paused;
-    bool flushing;   /* the piece is used up and its rest must be kept */
     struct buf line; /* an event that had to be put on one line */
-    struct sse_decoder sse;
     struct ndjson_decoder ndjson;
-    uint64_t tokens_told; /* to the board */
 };
 
 struct attempt_conf {

@@ -61,23 +61,39 @@ struct answerer {
 };
 
 struct exchange {
+    /* What every token needs lies together: with many streams, each line of the cache that it
+     * touches costs a wait for memory. */
     struct worker *worker; /* borrowed */
     struct http_conn
         *client; /* borrowed; NULL once the answer is finished or the client left */
     const struct step *step;
     unsigned wake;
-    uint64_t serial; /* for logs */
-    struct str request_id;
-    struct str reply_id; /* of answers whose backend gives none */
-    struct chat_request request;
-    const struct model *model;
-    uint64_t started_ms;
-    uint64_t due_ms; /* of the whole exchange */
-
-    struct tried tried;
+    unsigned reads;          /* pieces read from the backend in this turn */
     struct attempt *attempt; /* the current one, or NULL */
     struct attempt *hedge;   /* a second one that runs beside it before the first content */
     uint64_t hedge_at_ms;    /* when that is due; 0: it is not wanted */
+    uint64_t due_ms;         /* of the whole exchange */
+    uint64_t sent_ms;        /* when something was last sent to the client */
+    uint64_t content_at_ms;  /* when its last content had come */
+    uint64_t finish_by_ms;   /* all is said: how long the backend's own end is awaited */
+    struct task task;        /* private, as is the timer */
+    struct timer timer;
+    bool keeps_transcript;
+    bool is_resuming;    /* broken after its beginning, and nothing new has come yet */
+    bool from_the_start; /* the next attempt shall repeat the answer, not continue it */
+    bool has_begun;      /* there is content: given to the client, or collected for it */
+    bool is_committed;   /* content has gone out */
+    uint32_t resumes;
+    struct chat_request request;
+    struct transcript transcript; /* of answers that may have to go on elsewhere */
+
+    uint64_t serial; /* for logs */
+    struct str request_id;
+    struct str reply_id; /* of answers whose backend gives none */
+    const struct model *model;
+    uint64_t started_ms;
+
+    struct tried tried;
     uint32_t attempts;
     const struct backend *retry; /* the same backend again, after the back-off */
     struct pick retry_pick;
@@ -96,30 +112,17 @@ struct exchange {
     struct str trail; /* "gpu1:reset,gpu2:ok" */
 
     bool head_sent; /* the status line has gone out (perhaps only for a keep-alive comment) */
-    bool has_begun; /* there is content: given to the client, or collected for it */
-    bool is_committed;            /* content has gone out */
-    struct answerer by;           /* who gave the content that came last */
-    struct transcript transcript; /* of answers that may have to go on elsewhere */
-    bool keeps_transcript;
-    bool is_resuming;    /* broken after its beginning, and nothing new has come yet */
-    bool from_the_start; /* the next attempt shall repeat the answer, not continue it */
-    uint32_t resumes;
+    struct answerer by; /* who gave the content that came last */
     uint64_t broken_at_ms;
     uint32_t broken_backend;   /* index of the one that broke then */
-    uint64_t content_at_ms;    /* when its last content had come */
-    unsigned reads;            /* pieces read from the backend in this turn */
-    uint64_t sent_ms;          /* when something was last sent to the client */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
     struct client_error
-        too_long;          /* a backend's word that the request does not fit; status 0: none */
-    uint64_t finish_by_ms; /* all is said: how long the backend's own end is awaited */
+        too_long; /* a backend's word that the request does not fit; status 0: none */
 
     /* private: */
     struct arena arena;
     struct list_node node; /* in worker->exchanges */
-    struct task task;
-    struct timer timer;
 };
 
 /* Begins an exchange for a complete request whose body is a chat completion. The exchange frees

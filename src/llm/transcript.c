@@ -9,7 +9,7 @@
 
 void transcript_init(struct transcript *t, size_t max)
 {
-    *t = (struct transcript){.max = max};
+    *t = (struct transcript){.left = max, .max = max};
     buf_init(&t->text, max);
     buf_init(&t->reasoning, max);
     buf_init(&t->calls, max);
@@ -119,10 +119,11 @@ static bool is_piece(const struct transcript *t, const struct reply_event *ev)
 
 static void append(struct transcript *t, struct buf *to, struct str text)
 {
-    size_t kept = buf_len(&t->text) + buf_len(&t->reasoning) + buf_len(&t->calls);
-    if (text.len > t->max - kept || buf_append(to, text) != ERR_OK) {
+    if (text.len > t->left || buf_append(to, text) != ERR_OK) {
         lose(t);
+        return;
     }
+    t->left -= text.len;
 }
 
 static void append_text(struct transcript *t, struct buf *to, struct str raw)

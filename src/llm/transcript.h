@@ -27,17 +27,19 @@ struct transcript {
     bool has_reasoning;
     bool has_other; /* kinds that are not kept: a refusal, audio, another choice, pieces of tool
                        calls that were not held back */
-    const char *reasoning_name; /* of its member in the deltas; NULL: none was given */
-    uint64_t pieces;            /* chunks with something in them */
-    uint64_t prompt_tokens;     /* 0: not told yet */
+    uint64_t pieces; /* chunks with something in them */
     /* private: */
+    uint64_t untold; /* pieces since the last usage that came */
+    size_t left;     /* bytes that the three together may still take */
     struct buf text;
     struct buf reasoning;
     struct buf calls;
-    size_t max;      /* of the three together, and of the names */
-    char *names;     /* owned: memory of the first four */
-    uint64_t told;   /* completion tokens by the last usage that came */
-    uint64_t untold; /* pieces since then */
+    size_t max;    /* of the three together, and of the names */
+    char *names;   /* owned: memory of the first four */
+    uint64_t told; /* completion tokens by the last usage */
+    /* public again: */
+    const char *reasoning_name; /* of its member in the deltas; NULL: none was given */
+    uint64_t prompt_tokens;     /* 0: not told yet */
 };
 
 void transcript_init(struct transcript *t, size_t max);

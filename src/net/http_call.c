@@ -10,33 +10,36 @@
 
 enum { INTERIM_MAX = 10 };
 
+/* What every read of the body needs comes first: with many streams, each line of the cache that
+ * it touches costs a wait for memory. */
 struct http_call {
     struct loop *loop; /* borrowed */
-    struct http_call_conf conf;
-    struct dial *dial; /* while dialing */
     struct conn *conn; /* owned */
-    uint64_t born_ms;  /* of the connection */
-    bool is_reused;
-    bool is_paused;
-    bool is_readable; /* something may be read */
-
+    void (*notify)(void *owner);
+    void *owner; /* borrowed */
     size_t sent; /* bytes of head and body that the kernel has taken */
     size_t send_size;
-    bool is_blocked;     /* CONN_WRITABLE will come */
-    enum err send_error; /* ERR_OK, or why no more can be sent */
+    bool is_blocked;  /* CONN_WRITABLE will come */
+    bool is_readable; /* something may be read */
+    bool is_paused;
+    bool has_stored; /* bytes of the body came with the head and wait in `in` */
+    bool has_given;  /* a slice of `in`: freed at the next call */
+    bool has_extra;  /* bytes behind the response */
+    bool is_reused;
+    bool has_answered;              /* at least one byte */
+    enum err send_error;            /* ERR_OK, or why no more can be sent */
+    enum err body_end;              /* ERR_AGAIN: not known yet */
+    struct http_response *response; /* owned; NULL until the head is there */
+    struct http_body body;
 
+    struct http_call_conf conf;
+    struct dial *dial; /* while dialing */
+    uint64_t born_ms;  /* of the connection */
     struct buf in;     /* a part of the head; then what came behind it */
     size_t scanned;    /* of `in`, by http_head_find */
     unsigned interims; /* 1xx so far */
-    bool has_answered; /* at least one byte */
-    bool has_given;    /* a slice of `in`: freed at the next call */
     enum err failure;  /* before the head; ERR_OK: none */
-
-    struct http_response *response; /* owned; NULL until the head is there */
-    char *head;                     /* owned; what its slices point into */
-    struct http_body body;
-    enum err body_end; /* ERR_AGAIN: not known yet */
-    bool has_extra;    /* bytes behind the response */
+    char *head;        /* owned; what the slices of the response point into */
 };
 
 static void on_conn_event(void *owner, unsigned events)
@@ -44,7 +47,7 @@ static void on_conn_event(void *owner, unsigned events)
     struct http_call *c = owner;
     c->is_readable = c->is_readable || (events & CONN_READABLE) != 0;
     c->is_blocked = c->is_blocked && (events & CONN_WRITABLE) == 0;
-    c->conf.notify(c->conf.owner);
+    c->notify(c->owner);
 }
 
 /* --- dialing --- */
@@ -62,7 +65,7 @@ static void on_dialed(void *owner, enum err e, struct conn *conn)
             conn_read_pause(conn);
         }
     }
-    c->conf.notify(c->conf.owner);
+    c->notify(c->owner);
 }
 
 static void dial(struct http_call *c)
@@ -156,9 +159,10 @@ static void start_body(struct http_call *c)
     const struct http_response *r = c->response;
     http_body_init(&c->body, r->framing, r->content_length);
     c->body_end = ERR_AGAIN;
+    c->has_stored = buf_len(&c->in) > 0;
     if (r->framing != HTTP_UNTIL_EOF && http_body_may_end(&c->body)) {
         c->body_end = ERR_EOF;
-        c->has_extra = buf_len(&c->in) > 0;
+        c->has_extra = c->has_stored;
     }
 }
 
@@ -300,7 +304,8 @@ static struct str decode(struct http_call *c, char *at, size_t len)
             memmove(front + size, piece.ptr, piece.len);
         }
         size += piece.len;
-        e = http_body_next(&c->body, &in, &piece);
+        bool is_used_up = in.len == 0 && !http_body_may_end(&c->body);
+        e = is_used_up ? ERR_AGAIN : http_body_next(&c->body, &in, &piece);
     }
     c->body_end = e == ERR_TOO_LARGE ? ERR_SYNTAX : e;
     c->has_extra = e == ERR_EOF && in.len > 0;
@@ -322,9 +327,10 @@ static enum err fetch(struct http_call *c, char **at, size_t *got)
         buf_fini(&c->in);
         c->has_given = false;
     }
-    if (buf_len(&c->in) > 0) {
+    if (c->has_stored) {
         *at = c->in.data + c->in.start;
         *got = buf_len(&c->in);
+        c->has_stored = false;
         c->has_given = true;
         return ERR_OK;
     }
@@ -362,6 +368,8 @@ struct http_call *http_call_open(struct loop *l, const struct http_call_conf *co
     struct http_call *c = mem_alloc(sizeof(*c));
     c->loop = l;
     c->conf = *conf;
+    c->notify = conf->notify;
+    c->owner = conf->owner;
     c->send_size = conf->head.len + (conf->body ? conf->body->len : 0);
     buf_init(&c->in, conf->head_max + LOOP_SCRATCH);
     c->conn = upstream_take(conf->upstream, on_conn_event, c, &c->born_ms);
@@ -394,10 +402,9 @@ void http_call_resume(struct http_call *c)
     if (c->conn) {
         conn_read_resume(c->conn);
     }
-    bool has_stored = !c->has_given && buf_len(&c->in) > 0;
-    bool has_news = c->response && (has_stored || c->body_end != ERR_AGAIN);
+    bool has_news = c->response && (c->has_stored || c->body_end != ERR_AGAIN);
     if (c->is_readable || has_news) {
-        c->conf.notify(c->conf.owner);
+        c->notify(c->owner);
     }
 }
 

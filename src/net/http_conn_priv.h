@@ -83,17 +83,30 @@ struct http_server {
 };
 
 struct http_conn {
-    struct http_server *server; /* borrowed; outlives its connections */
-    struct list_node node;
+    /* What each piece of an answer needs lies together: with many streams, each line of the
+     * cache that it touches costs a wait for memory. */
     struct conn *conn; /* NULL once closed or cut */
-    struct task task;
-    struct timer timer; /* at the earlier one of the two dues */
-    unsigned events;    /* recorded, not yet looked at */
-    enum http_in in_state;
-    enum http_out out_state;
-    uint64_t in_due_ms;
+    struct buf out;    /* bytes not yet taken by the kernel */
     uint64_t out_due_ms;
+    enum http_out out_state;
+    bool is_blocked;     /* CONN_WRITABLE will come */
+    bool is_gone;        /* the client is, while we answer */
+    bool is_silent;      /* the answer has no body */
+    bool is_chunked;     /* the answer is */
+    bool is_stream;      /* its length is not known */
+    bool is_closing;     /* Connection: close */
+    bool may_say_more;   /* the client may send a further request: linger when closing */
+    uint64_t reply_left; /* bytes that the announced length still owes */
+    void (*wake)(void *user, unsigned what);
+    void *user; /* borrowed */
 
+    struct http_server *server; /* borrowed; outlives its connections */
+    struct http_active *active; /* owned; from on_head to the end of the answer */
+    struct task task;
+    unsigned events; /* recorded, not yet looked at */
+    enum http_in in_state;
+    uint64_t in_due_ms;
+    struct timer timer; /* at the earlier one of the two dues */
     struct buf in;      /* bytes read but not used: a part of a head, later requests */
     size_t scanned;     /* of `in`, by http_head_find */
     unsigned blanks;    /* empty lines skipped before this head */
@@ -102,20 +115,7 @@ struct http_conn {
     bool wants_100;     /* the client waits for 100 Continue */
     uint64_t discarded; /* bytes of IN_DISCARD or IN_DRAIN */
     struct http_body decoder;
-
-    struct buf out;      /* bytes not yet taken by the kernel */
-    bool is_blocked;     /* CONN_WRITABLE will come */
-    bool is_gone;        /* the client is, while we answer */
-    bool is_closing;     /* Connection: close */
-    bool may_say_more;   /* the client may send a further request: linger when closing */
-    bool is_silent;      /* the answer has no body */
-    bool is_chunked;     /* the answer is */
-    bool is_stream;      /* its length is not known */
-    uint64_t reply_left; /* bytes that the announced length still owes */
-
-    struct http_active *active; /* owned; from on_head to the end of the answer */
-    void (*wake)(void *user, unsigned what);
-    void *user; /* borrowed */
+    struct list_node node;
 };
 
 /* --- http_server.c --- */

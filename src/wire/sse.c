@@ -181,6 +181,7 @@ static enum err join_data(struct sse_decoder *d, struct str raw, size_t rest, st
     struct str value;
     struct str before = STR_NONE;
     size_t from = buf_len(&d->joined);
+    d->has_joined = true;
     enum err e = buf_reserve(&d->joined, raw.len + rest, &room);
     while (e == ERR_OK && next_line(&raw, &line)) {
         if (!take_field(line, STR("data"), &value)) {
@@ -323,8 +324,11 @@ enum err sse_next(struct sse_decoder *d, struct str *in, struct sse_event *ev)
 enum err sse_keep(struct sse_decoder *d, struct str *in)
 {
     buf_consume(&d->carry, d->taken);
-    buf_consume(&d->joined, buf_len(&d->joined));
     d->taken = 0;
+    if (d->has_joined) {
+        buf_consume(&d->joined, buf_len(&d->joined));
+        d->has_joined = false;
+    }
     if (in->len == 0) {
         return ERR_OK;
     }

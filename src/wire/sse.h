@@ -36,11 +36,12 @@ struct sse_event {
 
 struct sse_decoder {
     /* private: */
-    struct buf carry;  /* an event whose end has not come yet */
-    struct buf joined; /* payload of several data lines */
-    size_t taken;      /* bytes of carry returned already: dropped at the next keep */
+    struct buf carry; /* an event whose end has not come yet */
+    size_t taken;     /* bytes of carry returned already: dropped at the next keep */
     bool started;
-    bool after_cr; /* swallow one LF that belongs to the last CR */
+    bool after_cr;     /* swallow one LF that belongs to the last CR */
+    bool has_joined;   /* something is in `joined` */
+    struct buf joined; /* payload of several data lines */
 };
 
 /* `max`: the longest event in bytes; a longer one is ERR_TOO_LARGE. */
