@@ -175,17 +175,17 @@ void answer_begin_stream(struct exchange *x)
 void answer_stream(struct exchange *x, const struct str *parts, size_t count, bool last)
 {
     struct str all[ANSWER_PARTS_MAX];
+    struct http_conn *client = x->client;
+    x->sent_ms = loop_now_ms(x->worker->loop);
+    if (!last) {
+        http_reply_data(client, parts, count, false);
+        return;
+    }
     CHECK(count < ANSWER_PARTS_MAX);
     memcpy(all, parts, count * sizeof(all[0]));
-    if (last) {
-        all[count++] = STR("data: [DONE]\n\n");
-    }
-    x->sent_ms = loop_now_ms(x->worker->loop);
-    struct http_conn *client = x->client;
-    if (last) {
-        let_client_go(x);
-    }
-    http_reply_data(client, all, count, last);
+    all[count++] = STR("data: [DONE]\n\n");
+    let_client_go(x);
+    http_reply_data(client, all, count, true);
 }
 
 void answer_keep_alive(struct exchange *x)

@@ -173,21 +173,22 @@ static void write_parts(struct http_conn *c, const struct str *parts, size_t cou
 void http_output_send(struct http_conn *c, const struct str *parts, size_t count)
 {
     struct str all[PARTS_MAX + FRAMING_PARTS];
-    size_t n = 0;
     if (c->is_blocked) {
         queue_from(c, parts, count, 0);
         return;
     }
+    if (buf_len(&c->out) == 0) {
+        if (count > 0) {
+            write_parts(c, parts, count);
+        }
+        return;
+    }
     CHECK(count < sizeof(all) / sizeof(all[0]));
-    if (buf_len(&c->out) > 0) {
-        all[n++] = buf_str(&c->out);
-    }
+    all[0] = buf_str(&c->out);
     for (size_t i = 0; i < count; i++) {
-        all[n++] = parts[i];
+        all[i + 1] = parts[i];
     }
-    if (n > 0) {
-        write_parts(c, all, n);
-    }
+    write_parts(c, all, count + 1);
 }
 
 void http_output_go_on(struct http_conn *c)

@@ -1,5 +1,7 @@
 #include "wire/http_body.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "wire/http_chars.h"
 
@@ -132,10 +134,41 @@ static enum err take_framing(struct http_body *b, char c)
     BUG("no framing is expected in this phase");
 }
 
+/* A whole size line without extension at once. False when it is not all there or looks
+ * otherwise: then nothing is taken, and byte by byte it will be seen what it is. */
+static bool take_size_line(struct http_body *b, struct str *in)
+{
+    uint64_t size = 0;
+    uint32_t digits = 0;
+    while (digits < DIGITS_MAX && digits < in->len && http_is(in->ptr[digits], HTTP_HEX)) {
+        size = size * 16 + http_hex_value(in->ptr[digits]);
+        digits++;
+    }
+    struct str rest = str_of(in->ptr + digits, in->len - digits);
+    if (b->digits > 0 || digits == 0 || rest.len < 2 || memcmp(rest.ptr, "\r\n", 2) != 0) {
+        return false;
+    }
+    *in = str_of(rest.ptr + 2, rest.len - 2);
+    b->left = size;
+    b->digits = digits;
+    b->failed = take_size_end(b, '\n');
+    return true;
+}
+
 static void take_payload(struct str *in, uint64_t max, struct str *out)
 {
     *out = str_of(in->ptr, in->len < max ? in->len : (size_t)max);
     *in = str_from_at(*in, out->len);
+}
+
+/* Behind a chunk, with its line end where that has come along. */
+static void end_payload(struct http_body *b, struct str *in)
+{
+    b->phase = CHUNK_DATA_CR;
+    if (in->len >= 2 && memcmp(in->ptr, "\r\n", 2) == 0) {
+        b->phase = CHUNK_SIZE;
+        *in = str_of(in->ptr + 2, in->len - 2);
+    }
 }
 
 static enum err next_chunked(struct http_body *b, struct str *in, struct str *out)
@@ -144,11 +177,15 @@ static enum err next_chunked(struct http_body *b, struct str *in, struct str *ou
         if (b->phase == CHUNK_DATA) {
             take_payload(in, b->left, out);
             b->left -= out->len;
-            b->phase = b->left > 0 ? CHUNK_DATA : CHUNK_DATA_CR;
+            if (b->left == 0) {
+                end_payload(b, in);
+            }
             return ERR_OK;
         }
-        b->failed = take_framing(b, in->ptr[0]);
-        *in = str_from_at(*in, 1);
+        if (b->phase != CHUNK_SIZE || !take_size_line(b, in)) {
+            b->failed = take_framing(b, in->ptr[0]);
+            *in = str_from_at(*in, 1);
+        }
     }
     if (b->failed != ERR_OK) {
         return b->failed;
