@@ -76,6 +76,11 @@ void json_edit_set(struct json_edit *ed, const char *key, struct str value)
         json_edit_replace(ed, old, value);
         return;
     }
+    json_edit_add(ed, key, value);
+}
+
+void json_edit_add(struct json_edit *ed, const char *key, struct str value)
+{
     CHECK(value.len > 0);
     add_change(ed, (struct json_change){.from = closing_brace(ed),
                                         .to = closing_brace(ed),

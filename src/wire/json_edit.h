@@ -55,6 +55,9 @@ void json_edit_init(struct json_edit *ed, struct str object, struct arena *arena
  * borrowed): in place when it is there, before the closing brace when it is not. */
 void json_edit_set(struct json_edit *ed, const char *key, struct str value);
 
+/* The same for a member that is known not to be there: nothing is searched. */
+void json_edit_add(struct json_edit *ed, const char *key, struct str value);
+
 /* Takes top-level member `key` out, with its comma; nothing when it is not there. */
 void json_edit_remove(struct json_edit *ed, const char *key);
 

@@ -178,6 +178,26 @@ static void replaces_the_marks_of_another_gateway(void **state)
     (void)state;
     assert_annotated("{'_backend':'far','id':1}", (struct annotation){.backend = STR("near")},
                      "{'_backend':'near','id':1}");
+    assert_annotated("{'id':1,'\\u005fbackend':'far'}", /* the same name, escaped */
+                     (struct annotation){.backend = STR("near")},
+                     "{'id':1,'\\u005fbackend':'near'}");
+    assert_annotated("{'\\\\':2,'_\\u0062ackend':'far'}",
+                     (struct annotation){.backend = STR("near")},
+                     "{'\\\\':2,'_\\u0062ackend':'near'}");
+}
+
+static void is_not_misled_by_texts_that_look_like_marks(void **state)
+{
+    static const char *const members[] = {
+        "'a_b':1",          "'a':'_backend'", "'a':'x\\'_backend'", "'a':{'_backend':1}",
+        "'a':'\\\\u005fb'",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        const char *object = arena_printf(&arena, "{%s}", members[i]).ptr;
+        const char *expected = arena_printf(&arena, "{%s,'_backend':'b'}", members[i]).ptr;
+        assert_annotated(object, (struct annotation){.backend = STR("b")}, expected);
+    }
 }
 
 static void adds_behind_what_the_rope_holds(void **state)
@@ -204,6 +224,7 @@ int main(void)
         TEST(leaves_the_answer_alone_without_a_backend),
         TEST(marks_the_answer),
         TEST(replaces_the_marks_of_another_gateway),
+        TEST(is_not_misled_by_texts_that_look_like_marks),
         TEST(adds_behind_what_the_rope_holds),
     };
     return cmocka_run_group_tests_name("llm/client_reply", tests, NULL, NULL);
