@@ -34,6 +34,7 @@ TOKENS = 100
 RATE = 50
 PLAIN_S = 1
 STREAM_S = 2
+MANY_STREAMS = 1000  # for the memory that each takes
 EVENTS = TOKENS + 3  # the role chunk, the finish and [DONE] are events too
 RSS_LIMIT_MIB = 30
 
@@ -290,17 +291,21 @@ class Bench:
 
     # --- loads ---
 
-    def load(self, path: str, case: str, seconds: int) -> tuple[dict, float]:
-        """Runs one load. Returns its report and the CPU microseconds of the gateway meanwhile."""
+    def load_command(self, path: str, case: str, seconds: int, streams: int) -> list[str]:
         plan = self.plan
         command = [str(self.tools / "load"), "--port", str(self.ports[path][case]), "--seconds",
                    str(seconds), "--body-bytes", str(plan.body_bytes)]
         if case == "streams":
             # A ramp over many token times keeps the streams out of step with each other.
-            command += ["--stream", "--connections", str(plan.streams), "--ramp-ms", "1000",
+            command += ["--stream", "--connections", str(streams), "--ramp-ms", "1000",
                         "--events", str(EVENTS)]
         else:
             command += ["--connections", str(plan.connections)]
+        return command
+
+    def load(self, path: str, case: str, seconds: int) -> tuple[dict, float]:
+        """Runs one load. Returns its report and the CPU microseconds of the gateway meanwhile."""
+        command = self.load_command(path, case, seconds, self.plan.streams)
         gateway = self.processes.get(path)
         before = gateway.cpu_us() if gateway else 0
         done = subprocess.run(command, stdout=subprocess.PIPE, timeout=self.deadline.left_s(),
@@ -337,6 +342,23 @@ class Bench:
             self.note_times("streams: first token", path,
                             [report["first_token_us"] for report, _ in turns])
 
+    def measure_memory(self) -> None:
+        """The most that each gateway takes while many streams are open, and what that is for one."""
+        for name in GATEWAYS:
+            gateway, most = self.processes[name], 0.0
+            idle = self.seen["RSS idle, MiB", name][0]
+            command = self.load_command(name, "streams", STREAM_S, MANY_STREAMS)
+            load = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                                    preexec_fn=lambda: os.sched_setaffinity(0, {self.load_core}))
+            while load.poll() is None:
+                self.deadline.left_s()
+                most = max(most, gateway.rss_mib())
+                time.sleep(0.05)
+            if load.returncode != 0:
+                gateway.fail(f"gave wrong answers ({MANY_STREAMS} streams)")
+            self.note(f"RSS with {MANY_STREAMS:,} streams, MiB", name, most)
+            self.note("RSS for each of them, KiB", name, (most - idle) * 1024 / MANY_STREAMS)
+
     def note_times(self, figure: str, path: str, times: list[dict]) -> None:
         for share in ("p50", "p99"):
             self.note(f"{figure} {share}, µs", path, statistics.median(t[share] for t in times))
@@ -365,6 +387,7 @@ class Bench:
             self.measure_plain(order)
             self.measure_streams(order)
             self.measure_json()
+        self.measure_memory()
         for name in GATEWAYS:
             self.note("RSS after the loads, MiB", name, self.processes[name].rss_mib())
 
