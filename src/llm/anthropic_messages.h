@@ -1,9 +1,9 @@
 #pragma once
 
 #include "base/err.h"
-#include "llm/anthropic_request.h"
 #include "llm/chat_request.h"
 #include "llm/json_out.h"
+#include "llm/message_reader.h"
 
 /*
  * `messages` from OpenAI's shape to Anthropic's: what system and developer say goes to
@@ -12,23 +12,8 @@
  * arguments go from text to objects. Text is copied as it is written, escapes and all. Pure.
  */
 
-enum anthropic_message_slot {
-    ANTHROPIC_ROLE,
-    ANTHROPIC_CONTENT,
-    ANTHROPIC_REFUSAL,
-    ANTHROPIC_TOOL_CALLS,
-    ANTHROPIC_TOOL_CALL_ID,
-    ANTHROPIC_NO_SLOT /* read by nobody */
-};
-
-struct anthropic_message_field {
-    const char *name;
-    enum anthropic_handling handling;
-    enum anthropic_message_slot slot;
-};
-
 /* The table, for the test and the documentation. */
-const struct anthropic_message_field *anthropic_message_fields(size_t *count);
+const struct message_field *anthropic_message_fields(size_t *count);
 
 /* Where it is written. */
 struct anthropic_conversation {

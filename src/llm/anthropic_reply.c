@@ -23,22 +23,6 @@ struct reading {
     struct str top[TOP_COUNT]; /* as JSON text; empty: absent */
 };
 
-static bool is_type(struct str value, enum json_type type)
-{
-    return value.len > 0 && json_type_of(value) == type;
-}
-
-/* What stands between a string value's quotes. */
-static struct str inside(struct str value)
-{
-    return str_of(value.ptr + 1, value.len - 2);
-}
-
-static bool is_text(struct str value, const char *text)
-{
-    return is_type(value, JSON_STRING) && json_key_eq(inside(value), str_from(text));
-}
-
 /* --- errors --- */
 
 static int status_of(struct str type)
@@ -54,7 +38,7 @@ static int status_of(struct str type)
         {"timeout_error", 504},         {"overloaded_error", 529},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (is_text(type, types[i].type)) {
+        if (member_is_text(type, types[i].type)) {
             return types[i].status;
         }
     }
@@ -77,7 +61,7 @@ static bool is_out_of_credit(struct str message)
 static bool read_error_object(struct str error, struct arena *a, struct upstream_error *out)
 {
     struct str type = json_get(error, "type");
-    if (!is_type(error, JSON_OBJECT)) {
+    if (!member_is(error, JSON_OBJECT)) {
         return false;
     }
     *out = (struct upstream_error){.message = text_of(json_get(error, "message"), a),
@@ -139,10 +123,10 @@ static void close_delta(struct json_out *o, struct reply_event *ev, struct str f
 static enum err put_text(struct reading *rd, const char *key, struct str value)
 {
     struct json_out o;
-    if (!is_type(value, JSON_STRING)) {
+    if (!member_is(value, JSON_STRING)) {
         return ERR_TYPE;
     }
-    if (inside(value).len > 0) {
+    if (member_inside(value).len > 0) {
         open_delta(&o, rd->reply, value.len);
         json_out_member(&o, key, value);
         close_delta(&o, rd->ev, STR("null"));
@@ -155,7 +139,7 @@ static enum err put_content(struct reading *rd, struct str value)
 {
     enum err e = put_text(rd, "content", value);
     if (rd->ev->has_content) {
-        rd->ev->content = inside(value);
+        rd->ev->content = member_inside(value);
     }
     return e;
 }
@@ -164,7 +148,7 @@ static enum err put_reasoning(struct reading *rd, struct str value)
 {
     enum err e = put_text(rd, "reasoning_content", value);
     if (rd->ev->has_content) {
-        rd->ev->reasoning = inside(value);
+        rd->ev->reasoning = member_inside(value);
         rd->ev->has_reasoning = true;
         rd->ev->has_other = true;
     }
@@ -206,7 +190,7 @@ static enum err begin_call(struct reading *rd, struct str block)
     r->any_tool_calls = true;
     r->is_in_call = true;
     /* Empty as a rule, for the input comes in pieces: if none comes, this was it. */
-    r->call_input = arena_dup(r->arena, is_type(input, JSON_OBJECT) ? input : STR("{}"));
+    r->call_input = arena_dup(r->arena, member_is(input, JSON_OBJECT) ? input : STR("{}"));
     open_call(&o, rd, id.len + name.len);
     json_out_member(&o, "id", id);
     json_out_member(&o, "type", STR("\"function\""));
@@ -230,10 +214,10 @@ static void put_arguments(struct reading *rd, struct str arguments)
 /* Pieces of other blocks' input belong to tools of the server's own. */
 static enum err take_input(struct reading *rd, struct str value)
 {
-    if (!is_type(value, JSON_STRING)) {
+    if (!member_is(value, JSON_STRING)) {
         return ERR_TYPE;
     }
-    if (rd->reply->is_in_call && inside(value).len > 0) {
+    if (rd->reply->is_in_call && member_inside(value).len > 0) {
         put_arguments(rd, value);
     }
     return ERR_OK;
@@ -255,7 +239,7 @@ static void read_usage(struct reading *rd, struct str usage)
 {
     struct reply *r = rd->reply;
     struct reply_event *ev = rd->ev;
-    if (!is_type(usage, JSON_OBJECT)) {
+    if (!member_is(usage, JSON_OBJECT)) {
         return;
     }
     note_count(usage, "input_tokens", &r->input_tokens);
@@ -298,10 +282,10 @@ static enum err on_message_start(struct reading *rd)
     struct reply *r = rd->reply;
     struct json_out o;
     struct str model = json_get(rd->top[MESSAGE], "model");
-    if (!is_type(rd->top[MESSAGE], JSON_OBJECT)) {
+    if (!member_is(rd->top[MESSAGE], JSON_OBJECT)) {
         return ERR_TYPE;
     }
-    if (is_type(model, JSON_STRING)) {
+    if (member_is(model, JSON_STRING)) {
         r->model = arena_dup(r->arena, model);
     }
     read_usage(rd, json_get(rd->top[MESSAGE], "usage"));
@@ -318,16 +302,17 @@ static enum err on_block_start(struct reading *rd)
     struct str block = rd->top[BLOCK];
     struct str type = json_get(block, "type");
     rd->reply->is_in_call = false;
-    if (!is_type(type, JSON_STRING)) {
+    if (!member_is(type, JSON_STRING)) {
         return ERR_TYPE;
     }
-    if (is_text(type, "tool_use")) {
+    if (member_is_text(type, "tool_use")) {
         return begin_call(rd, block);
     }
-    if (is_text(type, "text")) {
+    if (member_is_text(type, "text")) {
         return put_content(rd, json_get(block, "text"));
     }
-    return is_text(type, "thinking") ? put_reasoning(rd, json_get(block, "thinking")) : ERR_OK;
+    return member_is_text(type, "thinking") ? put_reasoning(rd, json_get(block, "thinking"))
+                                            : ERR_OK;
 }
 
 /* Signatures and sources are no part of OpenAI's answers. */
@@ -335,17 +320,18 @@ static enum err on_block_delta(struct reading *rd)
 {
     struct str delta = rd->top[DELTA];
     struct str type = json_get(delta, "type");
-    if (!is_type(type, JSON_STRING)) {
+    if (!member_is(type, JSON_STRING)) {
         return ERR_TYPE;
     }
-    if (is_text(type, "text_delta")) {
+    if (member_is_text(type, "text_delta")) {
         return put_content(rd, json_get(delta, "text"));
     }
-    if (is_text(type, "thinking_delta")) {
+    if (member_is_text(type, "thinking_delta")) {
         return put_reasoning(rd, json_get(delta, "thinking"));
     }
-    return is_text(type, "input_json_delta") ? take_input(rd, json_get(delta, "partial_json"))
-                                             : ERR_OK;
+    return member_is_text(type, "input_json_delta")
+               ? take_input(rd, json_get(delta, "partial_json"))
+               : ERR_OK;
 }
 
 static enum err on_block_stop(struct reading *rd)
@@ -374,7 +360,7 @@ static struct str finish_reason(struct str stop_reason)
         {"refusal", STR_INIT("\"content_filter\"")},
     };
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        if (is_text(stop_reason, reasons[i].anthropic)) {
+        if (member_is_text(stop_reason, reasons[i].anthropic)) {
             return reasons[i].openai;
         }
     }
@@ -399,13 +385,13 @@ static enum err on_message_delta(struct reading *rd)
     struct reply *r = rd->reply;
     struct str stop_reason = json_get(rd->top[DELTA], "stop_reason");
     struct str reason = finish_reason(stop_reason);
-    if (!is_type(rd->top[DELTA], JSON_OBJECT)) {
+    if (!member_is(rd->top[DELTA], JSON_OBJECT)) {
         return ERR_TYPE;
     }
     read_usage(rd, rd->top[USAGE]);
     note_count(rd->top[USAGE], "output_tokens", &r->completion_tokens);
     rd->ev->completion_tokens = r->completion_tokens;
-    if (!member_is_given(stop_reason) || is_text(stop_reason, "")) {
+    if (!member_is_given(stop_reason) || member_is_text(stop_reason, "")) {
         return ERR_OK;
     }
     if (reason.len > 0) {
@@ -446,12 +432,12 @@ static const struct {
 static enum err take_event(struct reading *rd)
 {
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
-        if (is_text(rd->top[TYPE], events[i].type)) {
+        if (member_is_text(rd->top[TYPE], events[i].type)) {
             bool is_late = events[i].is_of_answer && rd->reply->finished > 0;
             return is_late ? ERR_TYPE : events[i].take(rd);
         }
     }
-    return is_type(rd->top[TYPE], JSON_STRING) ? ERR_OK : on_error(rd);
+    return member_is(rd->top[TYPE], JSON_STRING) ? ERR_OK : on_error(rd);
 }
 
 enum err anthropic_read_event(struct reply *r, struct str payload, struct reply_event *ev)
@@ -465,7 +451,7 @@ enum err anthropic_read_event(struct reply *r, struct str payload, struct reply_
         return e;
     }
     struct str object = json_tape_root(&tape);
-    if (!is_type(object, JSON_OBJECT)) {
+    if (!member_is(object, JSON_OBJECT)) {
         return ERR_TYPE;
     }
     json_pick(&tape, object, top_names, TOP_COUNT, rd.top);

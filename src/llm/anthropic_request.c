@@ -6,6 +6,7 @@
 #include "llm/anthropic_tools.h"
 #include "llm/blank.h"
 #include "llm/json_out.h"
+#include "llm/members.h"
 #include "llm/refusal.h"
 #include "wire/json.h"
 
@@ -28,24 +29,6 @@ struct anthropic_request {
     struct str messages;
     struct anthropic_tool_wish wish;
 };
-
-static bool is_type(struct str value, enum json_type type)
-{
-    return value.len > 0 && json_type_of(value) == type;
-}
-
-static bool is_text(struct str value, const char *text)
-{
-    return is_type(value, JSON_STRING) &&
-           json_key_eq(str_of(value.ptr + 1, value.len - 2), str_from(text));
-}
-
-static bool is_empty(struct str value)
-{
-    struct json_iter it;
-    json_iter_init(&it, value);
-    return !json_iter_next(&it);
-}
 
 static bool is_same(double a, double b)
 {
@@ -113,7 +96,7 @@ static enum err take_top_k(struct anthropic_request *rq, const struct anthropic_
 static enum err check_stop(struct anthropic_request *rq, const struct anthropic_field *f,
                            struct str value)
 {
-    if (!is_type(value, JSON_STRING)) {
+    if (!member_is(value, JSON_STRING)) {
         return mistyped(rq, f->name, "a string or an array of strings");
     }
     if (blank_is_all(str_of(value.ptr + 1, value.len - 2))) {
@@ -125,7 +108,7 @@ static enum err check_stop(struct anthropic_request *rq, const struct anthropic_
 static enum err take_stop(struct anthropic_request *rq, const struct anthropic_field *f,
                           struct str value)
 {
-    if (!is_type(value, JSON_ARRAY)) {
+    if (!member_is(value, JSON_ARRAY)) {
         rq->stop = arena_printf(rq->arena, "[%.*s]", STR_FMT(value));
         return check_stop(rq, f, value);
     }
@@ -135,7 +118,7 @@ static enum err take_stop(struct anthropic_request *rq, const struct anthropic_f
     while (e == ERR_OK && json_iter_next(&it)) {
         e = check_stop(rq, f, it.value);
     }
-    rq->stop = is_empty(value) ? STR_NONE : value;
+    rq->stop = member_is_empty(value) ? STR_NONE : value;
     return e;
 }
 
@@ -152,7 +135,7 @@ static enum err take_messages(struct anthropic_request *rq, const struct anthrop
 static enum err take_user(struct anthropic_request *rq, const struct anthropic_field *f,
                           struct str value)
 {
-    if (!is_type(value, JSON_STRING)) {
+    if (!member_is(value, JSON_STRING)) {
         return mistyped(rq, f->name, "a string");
     }
     size_t len = json_text_len(value);
@@ -164,14 +147,14 @@ static enum err take_thinking(struct anthropic_request *rq, const struct anthrop
                               struct str value)
 {
     rq->thinking = value;
-    return is_type(value, JSON_OBJECT) ? ERR_OK : mistyped(rq, f->name, "an object");
+    return member_is(value, JSON_OBJECT) ? ERR_OK : mistyped(rq, f->name, "an object");
 }
 
 static enum err take_tools(struct anthropic_request *rq, const struct anthropic_field *f,
                            struct str value)
 {
     rq->wish.tools = value;
-    return is_type(value, JSON_ARRAY) ? ERR_OK : mistyped(rq, f->name, "an array");
+    return member_is(value, JSON_ARRAY) ? ERR_OK : mistyped(rq, f->name, "an array");
 }
 
 static enum err take_tool_choice(struct anthropic_request *rq, const struct anthropic_field *f,
@@ -185,8 +168,8 @@ static enum err take_tool_choice(struct anthropic_request *rq, const struct anth
 static enum err take_parallel(struct anthropic_request *rq, const struct anthropic_field *f,
                               struct str value)
 {
-    rq->wish.is_serial = is_type(value, JSON_FALSE);
-    bool is_bool = rq->wish.is_serial || is_type(value, JSON_TRUE);
+    rq->wish.is_serial = member_is(value, JSON_FALSE);
+    bool is_bool = rq->wish.is_serial || member_is(value, JSON_TRUE);
     return is_bool ? ERR_OK : mistyped(rq, f->name, "a boolean");
 }
 
@@ -205,26 +188,26 @@ static enum err check_number(struct anthropic_request *rq, const struct anthropi
 static enum err check_logprobs(struct anthropic_request *rq, const struct anthropic_field *f,
                                struct str value)
 {
-    return is_type(value, JSON_FALSE) ? ERR_OK
-                                      : refuse(rq, f->name, "it tells no probabilities");
+    return member_is(value, JSON_FALSE) ? ERR_OK
+                                        : refuse(rq, f->name, "it tells no probabilities");
 }
 
 static enum err check_logit_bias(struct anthropic_request *rq, const struct anthropic_field *f,
                                  struct str value)
 {
-    if (!is_type(value, JSON_OBJECT)) {
+    if (!member_is(value, JSON_OBJECT)) {
         return mistyped(rq, f->name, "an object");
     }
-    return is_empty(value) ? ERR_OK : refuse(rq, f->name, "tokens cannot be biased");
+    return member_is_empty(value) ? ERR_OK : refuse(rq, f->name, "tokens cannot be biased");
 }
 
 static enum err check_modalities(struct anthropic_request *rq, const struct anthropic_field *f,
                                  struct str value)
 {
     struct json_iter it;
-    json_iter_init(&it, is_type(value, JSON_ARRAY) ? value : STR("[0]"));
+    json_iter_init(&it, member_is(value, JSON_ARRAY) ? value : STR("[0]"));
     while (json_iter_next(&it)) {
-        if (!is_text(it.value, "text")) {
+        if (!member_is_text(it.value, "text")) {
             return refuse(rq, f->name, "it answers with text only");
         }
     }
@@ -234,7 +217,7 @@ static enum err check_modalities(struct anthropic_request *rq, const struct anth
 static enum err check_format(struct anthropic_request *rq, const struct anthropic_field *f,
                              struct str value)
 {
-    if (is_text(json_get(value, "type"), "text")) {
+    if (member_is_text(json_get(value, "type"), "text")) {
         return ERR_OK;
     }
     return refuse(rq, f->name, "answers are not held to a form");
@@ -244,48 +227,48 @@ static enum err check_format(struct anthropic_request *rq, const struct anthropi
 
 /* Fields without `take` are read elsewhere (chat_request, chat_edit, reply) or by nobody. */
 static const struct anthropic_field fields[] = {
-    {"model", ANTHROPIC_MAPPED, NULL, 0},
-    {"messages", ANTHROPIC_MAPPED, take_messages, 0},
-    {"stream", ANTHROPIC_MAPPED, NULL, 0},
-    {"max_tokens", ANTHROPIC_MAPPED, NULL, 0},
-    {"max_completion_tokens", ANTHROPIC_MAPPED, NULL, 0},
-    {"temperature", ANTHROPIC_MAPPED, take_temperature, 0},
-    {"top_p", ANTHROPIC_MAPPED, take_top_p, 0},
-    {"stop", ANTHROPIC_MAPPED, take_stop, 0},
-    {"tools", ANTHROPIC_MAPPED, take_tools, 0},
-    {"tool_choice", ANTHROPIC_MAPPED, take_tool_choice, 0},
-    {"parallel_tool_calls", ANTHROPIC_MAPPED, take_parallel, 0},
-    {"user", ANTHROPIC_MAPPED, take_user, 0},
-    {"n", ANTHROPIC_NEUTRAL, check_number, 1},
-    {"frequency_penalty", ANTHROPIC_NEUTRAL, check_number, 0},
-    {"presence_penalty", ANTHROPIC_NEUTRAL, check_number, 0},
-    {"logprobs", ANTHROPIC_NEUTRAL, check_logprobs, 0},
-    {"top_logprobs", ANTHROPIC_NEUTRAL, check_number, 0},
-    {"logit_bias", ANTHROPIC_NEUTRAL, check_logit_bias, 0},
-    {"modalities", ANTHROPIC_NEUTRAL, check_modalities, 0},
-    {"response_format", ANTHROPIC_NEUTRAL, check_format, 0},
-    {"stream_options", ANTHROPIC_IGNORED, NULL, 0},
-    {"seed", ANTHROPIC_IGNORED, NULL, 0},
-    {"reasoning_effort", ANTHROPIC_IGNORED, NULL, 0},
-    {"verbosity", ANTHROPIC_IGNORED, NULL, 0},
-    {"safety_identifier", ANTHROPIC_IGNORED, NULL, 0},
-    {"metadata", ANTHROPIC_IGNORED, NULL, 0},
-    {"store", ANTHROPIC_IGNORED, NULL, 0},
-    {"service_tier", ANTHROPIC_IGNORED, NULL, 0},
-    {"prompt_cache_key", ANTHROPIC_IGNORED, NULL, 0},
-    {"prompt_cache_retention", ANTHROPIC_IGNORED, NULL, 0},
-    {"audio", ANTHROPIC_REFUSED, NULL, 0},
-    {"prediction", ANTHROPIC_REFUSED, NULL, 0},
-    {"web_search_options", ANTHROPIC_REFUSED, NULL, 0},
-    {"functions", ANTHROPIC_REFUSED, NULL, 0},
-    {"function_call", ANTHROPIC_REFUSED, NULL, 0},
+    {"model", FIELD_MAPPED, NULL, 0},
+    {"messages", FIELD_MAPPED, take_messages, 0},
+    {"stream", FIELD_MAPPED, NULL, 0},
+    {"max_tokens", FIELD_MAPPED, NULL, 0},
+    {"max_completion_tokens", FIELD_MAPPED, NULL, 0},
+    {"temperature", FIELD_MAPPED, take_temperature, 0},
+    {"top_p", FIELD_MAPPED, take_top_p, 0},
+    {"stop", FIELD_MAPPED, take_stop, 0},
+    {"tools", FIELD_MAPPED, take_tools, 0},
+    {"tool_choice", FIELD_MAPPED, take_tool_choice, 0},
+    {"parallel_tool_calls", FIELD_MAPPED, take_parallel, 0},
+    {"user", FIELD_MAPPED, take_user, 0},
+    {"n", FIELD_NEUTRAL, check_number, 1},
+    {"frequency_penalty", FIELD_NEUTRAL, check_number, 0},
+    {"presence_penalty", FIELD_NEUTRAL, check_number, 0},
+    {"logprobs", FIELD_NEUTRAL, check_logprobs, 0},
+    {"top_logprobs", FIELD_NEUTRAL, check_number, 0},
+    {"logit_bias", FIELD_NEUTRAL, check_logit_bias, 0},
+    {"modalities", FIELD_NEUTRAL, check_modalities, 0},
+    {"response_format", FIELD_NEUTRAL, check_format, 0},
+    {"stream_options", FIELD_IGNORED, NULL, 0},
+    {"seed", FIELD_IGNORED, NULL, 0},
+    {"reasoning_effort", FIELD_IGNORED, NULL, 0},
+    {"verbosity", FIELD_IGNORED, NULL, 0},
+    {"safety_identifier", FIELD_IGNORED, NULL, 0},
+    {"metadata", FIELD_IGNORED, NULL, 0},
+    {"store", FIELD_IGNORED, NULL, 0},
+    {"service_tier", FIELD_IGNORED, NULL, 0},
+    {"prompt_cache_key", FIELD_IGNORED, NULL, 0},
+    {"prompt_cache_retention", FIELD_IGNORED, NULL, 0},
+    {"audio", FIELD_REFUSED, NULL, 0},
+    {"prediction", FIELD_REFUSED, NULL, 0},
+    {"web_search_options", FIELD_REFUSED, NULL, 0},
+    {"functions", FIELD_REFUSED, NULL, 0},
+    {"function_call", FIELD_REFUSED, NULL, 0},
     /* Not OpenAI's, but known to backends. */
-    {"top_k", ANTHROPIC_MAPPED, take_top_k, 0},
-    {"thinking", ANTHROPIC_MAPPED, take_thinking, 0},
-    {"min_p", ANTHROPIC_NEUTRAL, check_number, 0},
-    {"typical_p", ANTHROPIC_NEUTRAL, check_number, 1},
-    {"repeat_penalty", ANTHROPIC_NEUTRAL, check_number, 1},
-    {"repetition_penalty", ANTHROPIC_NEUTRAL, check_number, 1},
+    {"top_k", FIELD_MAPPED, take_top_k, 0},
+    {"thinking", FIELD_MAPPED, take_thinking, 0},
+    {"min_p", FIELD_NEUTRAL, check_number, 0},
+    {"typical_p", FIELD_NEUTRAL, check_number, 1},
+    {"repeat_penalty", FIELD_NEUTRAL, check_number, 1},
+    {"repetition_penalty", FIELD_NEUTRAL, check_number, 1},
 };
 
 const struct anthropic_field *anthropic_fields(size_t *count)
@@ -317,7 +300,7 @@ static enum err take_field(struct anthropic_request *rq, const struct json_iter 
                                               .why = "the field is not known"},
                             rq->bad);
     }
-    if (f->handling == ANTHROPIC_REFUSED) {
+    if (f->handling == FIELD_REFUSED) {
         return refuse(rq, f->name, "it has nothing like it");
     }
     return f->take ? f->take(rq, f, it->value) : ERR_OK;

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "llm/chat_request.h"
 #include "llm/dialect.h"
+#include "llm/refusal.h"
 #include "wire/json_edit.h"
 
 /*
@@ -15,20 +16,11 @@
 
 enum { ANTHROPIC_MAX_TOKENS = 4096 }; /* where nobody says how many: every model can as many */
 
-/* What becomes of a field. null counts as absent everywhere. */
-enum anthropic_handling {
-    ANTHROPIC_MAPPED,  /* goes to the backend; single values may be refused */
-    ANTHROPIC_NEUTRAL, /* cannot be expressed: only the value that changes nothing is let
-                          through */
-    ANTHROPIC_IGNORED, /* on purpose */
-    ANTHROPIC_REFUSED  /* any value is a 400 */
-};
-
 struct anthropic_request; /* one translation */
 
 struct anthropic_field {
     const char *name;
-    enum anthropic_handling handling;
+    enum field_handling handling;
     enum err (*take)(struct anthropic_request *rq, const struct anthropic_field *f,
                      struct str value);
     double neutral; /* the number that changes nothing, for fields that are one */

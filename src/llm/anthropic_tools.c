@@ -11,24 +11,6 @@ struct writer {
     size_t index; /* of the tool */
 };
 
-static bool is_type(struct str value, enum json_type type)
-{
-    return value.len > 0 && json_type_of(value) == type;
-}
-
-static bool is_text(struct str value, const char *text)
-{
-    return is_type(value, JSON_STRING) &&
-           json_key_eq(str_of(value.ptr + 1, value.len - 2), str_from(text));
-}
-
-static bool is_empty(struct str value)
-{
-    struct json_iter it;
-    json_iter_init(&it, value);
-    return !json_iter_next(&it);
-}
-
 static enum err refuse(struct writer *w, struct str param, const char *why)
 {
     return refusal_make(
@@ -52,7 +34,7 @@ static struct str path_of(const struct writer *w, const char *inner)
 static void put_schema(struct json_out *o, struct str schema)
 {
     json_out_key(o, "input_schema");
-    if (!member_is_given(schema) || is_empty(schema)) {
+    if (!member_is_given(schema) || member_is_empty(schema)) {
         json_out_raw(o, STR("{\"type\":\"object\",\"properties\":{}}"));
     } else if (json_get(schema, "type").len > 0) {
         json_out_raw(o, schema);
@@ -66,19 +48,19 @@ static enum err check_tool(struct writer *w, struct str tool)
 {
     struct str description = json_path(tool, "function", "description", NULL);
     struct str schema = json_path(tool, "function", "parameters", NULL);
-    if (!is_type(json_get(tool, "type"), JSON_STRING)) {
+    if (!member_is(json_get(tool, "type"), JSON_STRING)) {
         return mistyped(w, path_of(w, "type"), "a string");
     }
-    if (!is_text(json_get(tool, "type"), "function")) {
+    if (!member_is_text(json_get(tool, "type"), "function")) {
         return refuse(w, path_of(w, "type"), "only tools of type function can be offered");
     }
     if (json_text_len(json_path(tool, "function", "name", NULL)) == 0) {
         return mistyped(w, path_of(w, "function.name"), "a string");
     }
-    if (member_is_given(description) && !is_type(description, JSON_STRING)) {
+    if (member_is_given(description) && !member_is(description, JSON_STRING)) {
         return mistyped(w, path_of(w, "function.description"), "a string");
     }
-    if (member_is_given(schema) && !is_type(schema, JSON_OBJECT)) {
+    if (member_is_given(schema) && !member_is(schema, JSON_OBJECT)) {
         return mistyped(w, path_of(w, "function.parameters"), "an object");
     }
     return ERR_OK;
@@ -130,11 +112,11 @@ static struct str choice_type(struct str choice)
         return types[0].anthropic;
     }
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (is_text(choice, types[i].openai)) {
+        if (member_is_text(choice, types[i].openai)) {
             return types[i].anthropic;
         }
     }
-    bool is_named = is_text(json_get(choice, "type"), "function") &&
+    bool is_named = member_is_text(json_get(choice, "type"), "function") &&
                     json_text_len(json_path(choice, "function", "name", NULL)) > 0;
     return is_named ? STR("\"tool\"") : STR_NONE;
 }
@@ -142,7 +124,7 @@ static struct str choice_type(struct str choice)
 static enum err put_choice(struct writer *w, const struct anthropic_tool_wish *wish)
 {
     struct str type = choice_type(wish->choice);
-    bool is_none = is_text(type, "none");
+    bool is_none = member_is_text(type, "none");
     if (type.len == 0) {
         return refuse(w, STR("tool_choice"),
                       "choices are auto, none, required or a function by its name");
@@ -153,7 +135,7 @@ static enum err put_choice(struct writer *w, const struct anthropic_tool_wish *w
     json_out_key(w->out, "tool_choice");
     json_out_open(w->out, '{');
     json_out_member(w->out, "type", type);
-    if (is_text(type, "tool")) {
+    if (member_is_text(type, "tool")) {
         json_out_member(w->out, "name", json_path(wish->choice, "function", "name", NULL));
     }
     if (wish->is_serial && !is_none) {
@@ -167,9 +149,9 @@ enum err anthropic_put_tools(struct json_out *out, const struct anthropic_tool_w
                              struct bad_request *bad)
 {
     struct writer w = {.out = out, .arena = out->arena, .bad = bad};
-    bool is_free =
-        wish->choice.len == 0 || is_text(wish->choice, "auto") || is_text(wish->choice, "none");
-    if (wish->tools.len > 0 && !is_empty(wish->tools)) {
+    bool is_free = wish->choice.len == 0 || member_is_text(wish->choice, "auto") ||
+                   member_is_text(wish->choice, "none");
+    if (wish->tools.len > 0 && !member_is_empty(wish->tools)) {
         enum err e = put_list(&w, wish->tools);
         return e == ERR_OK ? put_choice(&w, wish) : e;
     }

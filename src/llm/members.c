@@ -1,10 +1,26 @@
 #include "llm/members.h"
 
-#include "wire/json.h"
-
 bool member_is_given(struct str value)
 {
     return value.len > 0 && json_type_of(value) != JSON_NULL;
+}
+
+bool member_is_text(struct str value, const char *text)
+{
+    return member_is(value, JSON_STRING) && json_key_eq(member_inside(value), str_from(text));
+}
+
+bool member_is_empty(struct str value)
+{
+    struct json_iter it;
+    json_iter_init(&it, value);
+    return !json_iter_next(&it);
+}
+
+struct str member_get(struct str object, const char *key)
+{
+    struct str value = json_get(object, key);
+    return member_is_given(value) ? value : STR_NONE;
 }
 
 bool member_is_one_of(struct str key, const struct str *names, size_t count)

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "llm/chat_request.h"
 #include "llm/json_out.h"
-#include "llm/ollama_request.h"
+#include "llm/message_reader.h"
 
 /*
  * `messages` from OpenAI's shape to Ollama's: parts joined to one text and bare base64 images,
@@ -11,25 +11,8 @@
  * it is written, escapes and all. Pure.
  */
 
-enum ollama_message_slot {
-    SLOT_ROLE,
-    SLOT_CONTENT,
-    SLOT_REFUSAL,
-    SLOT_THINKING,
-    SLOT_TOOL_CALLS,
-    SLOT_TOOL_CALL_ID,
-    SLOT_NAME,
-    SLOT_NONE /* read by nobody */
-};
-
-struct ollama_message_field {
-    const char *name;
-    enum ollama_handling handling;
-    enum ollama_message_slot slot;
-};
-
 /* The table, for the test and the documentation. */
-const struct ollama_message_field *ollama_message_fields(size_t *count);
+const struct message_field *ollama_message_fields(size_t *count);
 
 /* Writes the array `messages` (checked JSON, elements are objects), and behind it the
  * assistant's half message `partial` (between the quotes of a JSON string) unless it is empty.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "llm/json_out.h"
+#include "llm/members.h"
 #include "wire/json.h"
 
 enum { CHUNK_FRAME = 320, CALL_ID_BASE_MAX = 24 };
@@ -25,24 +26,13 @@ struct line {
     struct str tool_calls;
 };
 
-static bool is_type(struct str value, enum json_type type)
-{
-    return value.len > 0 && json_type_of(value) == type;
-}
-
-static bool is_text(struct str value, const char *text)
-{
-    return is_type(value, JSON_STRING) &&
-           json_key_eq(str_of(value.ptr + 1, value.len - 2), str_from(text));
-}
-
 /* --- errors --- */
 
 /* The text of a string, or a number as it is written. */
 static struct str text_of(struct str value, struct arena *a)
 {
     struct str text = STR_NONE;
-    if (is_type(value, JSON_NUMBER)) {
+    if (member_is(value, JSON_NUMBER)) {
         return arena_dup(a, value);
     }
     return json_text(value, a, &text) == ERR_OK ? text : STR_NONE;
@@ -63,11 +53,11 @@ static void read_error_object(struct str error, struct arena *a, struct upstream
 
 static bool read_error_value(struct str error, struct arena *a, struct upstream_error *out)
 {
-    if (is_type(error, JSON_STRING)) {
+    if (member_is(error, JSON_STRING)) {
         *out = (struct upstream_error){.message = text_of(error, a)};
         return true;
     }
-    if (is_type(error, JSON_OBJECT)) {
+    if (member_is(error, JSON_OBJECT)) {
         read_error_object(error, a, out);
         return true;
     }
@@ -81,7 +71,7 @@ bool ollama_read_error(struct str body, struct arena *a, struct upstream_error *
         return false;
     }
     struct str value = json_value(body);
-    return is_type(value, JSON_OBJECT) && read_error_value(json_get(value, "error"), a, out);
+    return member_is(value, JSON_OBJECT) && read_error_value(json_get(value, "error"), a, out);
 }
 
 /* --- reading a line --- */
@@ -160,7 +150,7 @@ static enum err read_line(struct str text, struct line *l)
     }
     struct str value = json_tape_root(&tape);
     *l = (struct line){.model = STR_NONE};
-    if (!is_type(value, JSON_OBJECT)) {
+    if (!member_is(value, JSON_OBJECT)) {
         return ERR_TYPE;
     }
     json_iter_init_on(&it, &tape, value);
@@ -178,10 +168,11 @@ static enum err read_line(struct str text, struct line *l)
 /* finish_reason as JSON text; empty: the reason means failure. Older servers tell no reason. */
 static struct str finish_reason(const struct reply *r, struct str done_reason)
 {
-    if (done_reason.len == 0 || is_text(done_reason, "stop") || is_text(done_reason, "")) {
+    if (done_reason.len == 0 || member_is_text(done_reason, "stop") ||
+        member_is_text(done_reason, "")) {
         return r->any_tool_calls ? STR("\"tool_calls\"") : STR("\"stop\"");
     }
-    return is_text(done_reason, "length") ? STR("\"length\"") : STR_NONE;
+    return member_is_text(done_reason, "length") ? STR("\"length\"") : STR_NONE;
 }
 
 /* Zeros are left out by the server. */
@@ -209,7 +200,7 @@ static void open_chunk(struct json_out *o, struct reply *r, const struct line *l
     json_out_member(o, "id", json_quote(&r->scratch, r->id));
     json_out_member(o, "object", STR("\"chat.completion.chunk\""));
     json_out_member(o, "created", arena_printf(&r->scratch, "%" PRIu64, r->created));
-    json_out_member(o, "model", is_type(l->model, JSON_STRING) ? l->model : STR("\"\""));
+    json_out_member(o, "model", member_is(l->model, JSON_STRING) ? l->model : STR("\"\""));
     json_out_key(o, "choices");
     json_out_open(o, '[');
 }
@@ -227,10 +218,10 @@ static struct str make_call_id(struct reply *r)
 /* The arguments object as text, as OpenAI wants it. */
 static struct str quote_arguments(struct reply *r, struct str arguments)
 {
-    if (is_type(arguments, JSON_STRING)) {
+    if (member_is(arguments, JSON_STRING)) {
         return arguments;
     }
-    return json_quote(&r->scratch, is_type(arguments, JSON_OBJECT) ? arguments : STR("{}"));
+    return json_quote(&r->scratch, member_is(arguments, JSON_OBJECT) ? arguments : STR("{}"));
 }
 
 static enum err put_tool_call(struct json_out *o, struct reply *r, struct str call)
@@ -323,7 +314,7 @@ static void put_logprobs(struct json_out *o, struct str logprobs)
     struct json_iter it;
     json_iter_init(&it, logprobs);
     while (json_iter_next(&it)) {
-        if (is_type(it.value, JSON_OBJECT)) {
+        if (member_is(it.value, JSON_OBJECT)) {
             put_token(o, it.value);
         }
     }
@@ -398,7 +389,7 @@ static void finish(struct reply *r, const struct line *l, struct reply_event *ev
 
 static enum err read_answer(struct reply *r, const struct line *l, struct reply_event *ev)
 {
-    ev->is_done = is_type(l->done, JSON_TRUE);
+    ev->is_done = member_is(l->done, JSON_TRUE);
     note_kinds(l, ev);
     ev->is_abort = ev->is_done && finish_reason(r, l->done_reason).len == 0;
     if (ev->is_abort) {

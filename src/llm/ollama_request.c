@@ -3,8 +3,8 @@
 #include <inttypes.h>
 
 #include "llm/json_out.h"
+#include "llm/members.h"
 #include "llm/ollama_messages.h"
-#include "llm/ollama_refuse.h"
 #include "wire/json.h"
 
 enum {
@@ -31,37 +31,21 @@ struct ollama_request {
     bool serial_tools; /* parallel_tool_calls false */
 };
 
-static bool is_type(struct str value, enum json_type type)
-{
-    return value.len > 0 && json_type_of(value) == type;
-}
-
 static bool is_bool(struct str value)
 {
-    return is_type(value, JSON_TRUE) || is_type(value, JSON_FALSE);
-}
-
-static bool is_text(struct str value, const char *text)
-{
-    return is_type(value, JSON_STRING) &&
-           json_key_eq(str_of(value.ptr + 1, value.len - 2), str_from(text));
-}
-
-static bool is_empty(struct str value)
-{
-    struct json_iter it;
-    json_iter_init(&it, value);
-    return !json_iter_next(&it);
+    return member_is(value, JSON_TRUE) || member_is(value, JSON_FALSE);
 }
 
 static enum err refuse(struct ollama_request *rq, const char *param, const char *why)
 {
-    return ollama_refuse(rq->arena, str_from(param), why, rq->bad);
+    return refusal_make(
+        rq->arena, &(struct refusal){.type = "ollama", .param = str_from(param), .why = why},
+        rq->bad);
 }
 
 static enum err mistyped(struct ollama_request *rq, const char *param, const char *must_be)
 {
-    return ollama_mistyped(rq->arena, str_from(param), must_be, rq->bad);
+    return refusal_mistyped(rq->arena, str_from(param), must_be, rq->bad);
 }
 
 /* --- options --- */
@@ -110,7 +94,7 @@ static bool is_all_text(struct str array)
     struct json_iter it;
     json_iter_init(&it, array);
     while (json_iter_next(&it)) {
-        if (!is_type(it.value, JSON_STRING)) {
+        if (!member_is(it.value, JSON_STRING)) {
             return false;
         }
     }
@@ -120,17 +104,17 @@ static bool is_all_text(struct str array)
 static enum err take_stop(struct ollama_request *rq, const struct ollama_field *f,
                           struct str value)
 {
-    if (is_type(value, JSON_STRING)) {
+    if (member_is(value, JSON_STRING)) {
         json_out_key(&rq->options, f->option);
         json_out_open(&rq->options, '[');
         json_out_raw(&rq->options, value);
         json_out_close(&rq->options, ']');
         return ERR_OK;
     }
-    if (!is_type(value, JSON_ARRAY) || !is_all_text(value)) {
+    if (!member_is(value, JSON_ARRAY) || !is_all_text(value)) {
         return mistyped(rq, f->name, "a string or an array of strings");
     }
-    if (!is_empty(value)) {
+    if (!member_is_empty(value)) {
         json_out_member(&rq->options, f->option, value);
     }
     return ERR_OK;
@@ -149,10 +133,10 @@ static enum err take_messages(struct ollama_request *rq, const struct ollama_fie
 static enum err check_tool(struct ollama_request *rq, size_t index, struct str tool)
 {
     struct str param = arena_printf(rq->arena, "tools[%zu].type", index);
-    if (!is_type(json_get(tool, "type"), JSON_STRING)) {
+    if (!member_is(json_get(tool, "type"), JSON_STRING)) {
         return mistyped(rq, param.ptr, "a string");
     }
-    if (!is_text(json_get(tool, "type"), "function")) {
+    if (!member_is_text(json_get(tool, "type"), "function")) {
         return refuse(rq, param.ptr, "only tools of type function can be offered");
     }
     if (json_text_len(json_path(tool, "function", "name", NULL)) == 0) {
@@ -165,7 +149,7 @@ static enum err check_tool(struct ollama_request *rq, size_t index, struct str t
 static enum err take_tools(struct ollama_request *rq, const struct ollama_field *f,
                            struct str value)
 {
-    if (!is_type(value, JSON_ARRAY)) {
+    if (!member_is(value, JSON_ARRAY)) {
         return mistyped(rq, f->name, "an array");
     }
     struct json_iter it;
@@ -174,15 +158,15 @@ static enum err take_tools(struct ollama_request *rq, const struct ollama_field 
     for (size_t i = 0; e == ERR_OK && json_iter_next(&it); i++) {
         e = check_tool(rq, i, it.value);
     }
-    rq->tools = is_empty(value) ? STR_NONE : value;
+    rq->tools = member_is_empty(value) ? STR_NONE : value;
     return e;
 }
 
 static enum err take_tool_choice(struct ollama_request *rq, const struct ollama_field *f,
                                  struct str value)
 {
-    rq->no_tools = is_text(value, "none");
-    if (rq->no_tools || is_text(value, "auto")) {
+    rq->no_tools = member_is_text(value, "none");
+    if (rq->no_tools || member_is_text(value, "auto")) {
         return ERR_OK;
     }
     return refuse(rq, f->name, "no tool can be forced; auto and none are possible");
@@ -191,7 +175,7 @@ static enum err take_tool_choice(struct ollama_request *rq, const struct ollama_
 static enum err take_parallel(struct ollama_request *rq, const struct ollama_field *f,
                               struct str value)
 {
-    rq->serial_tools = is_type(value, JSON_FALSE);
+    rq->serial_tools = member_is(value, JSON_FALSE);
     return is_bool(value) ? ERR_OK : mistyped(rq, f->name, "a boolean");
 }
 
@@ -200,19 +184,19 @@ static enum err take_format(struct ollama_request *rq, const struct ollama_field
 {
     struct str type = json_get(value, "type");
     (void)f;
-    if (is_text(type, "text")) {
+    if (member_is_text(type, "text")) {
         return ERR_OK;
     }
-    if (is_text(type, "json_object")) {
+    if (member_is_text(type, "json_object")) {
         rq->format = STR("\"json\"");
         return ERR_OK;
     }
-    if (!is_text(type, "json_schema")) {
+    if (!member_is_text(type, "json_schema")) {
         return refuse(rq, "response_format.type",
                       "formats are text, json_object or json_schema");
     }
     rq->format = json_path(value, "json_schema", "schema", NULL);
-    return is_type(rq->format, JSON_OBJECT)
+    return member_is(rq->format, JSON_OBJECT)
                ? ERR_OK
                : mistyped(rq, "response_format.json_schema.schema", "an object");
 }
@@ -230,7 +214,7 @@ static enum err take_effort(struct ollama_request *rq, const struct ollama_field
         {"max", STR_INIT("\"max\"")},
     };
     for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++) {
-        if (is_text(value, efforts[i].openai)) {
+        if (member_is_text(value, efforts[i].openai)) {
             rq->effort = efforts[i].think;
             return ERR_OK;
         }
@@ -242,7 +226,7 @@ static enum err take_think(struct ollama_request *rq, const struct ollama_field 
                            struct str value)
 {
     rq->think = value;
-    return is_bool(value) || is_type(value, JSON_STRING)
+    return is_bool(value) || member_is(value, JSON_STRING)
                ? ERR_OK
                : mistyped(rq, f->name, "a boolean or a string");
 }
@@ -251,7 +235,7 @@ static enum err take_keep_alive(struct ollama_request *rq, const struct ollama_f
                                 struct str value)
 {
     rq->keep_alive = value;
-    return is_type(value, JSON_STRING) || is_type(value, JSON_NUMBER)
+    return member_is(value, JSON_STRING) || member_is(value, JSON_NUMBER)
                ? ERR_OK
                : mistyped(rq, f->name, "a duration as text or a number of seconds");
 }
@@ -288,19 +272,19 @@ static enum err check_n(struct ollama_request *rq, const struct ollama_field *f,
 static enum err check_logit_bias(struct ollama_request *rq, const struct ollama_field *f,
                                  struct str value)
 {
-    if (!is_type(value, JSON_OBJECT)) {
+    if (!member_is(value, JSON_OBJECT)) {
         return mistyped(rq, f->name, "an object");
     }
-    return is_empty(value) ? ERR_OK : refuse(rq, f->name, "tokens cannot be biased");
+    return member_is_empty(value) ? ERR_OK : refuse(rq, f->name, "tokens cannot be biased");
 }
 
 static enum err check_modalities(struct ollama_request *rq, const struct ollama_field *f,
                                  struct str value)
 {
     struct json_iter it;
-    json_iter_init(&it, is_type(value, JSON_ARRAY) ? value : STR("[0]"));
+    json_iter_init(&it, member_is(value, JSON_ARRAY) ? value : STR("[0]"));
     while (json_iter_next(&it)) {
-        if (!is_text(it.value, "text")) {
+        if (!member_is_text(it.value, "text")) {
             return refuse(rq, f->name, "it answers with text only");
         }
     }
@@ -311,50 +295,50 @@ static enum err check_modalities(struct ollama_request *rq, const struct ollama_
 
 /* Fields without `take` are read elsewhere (chat_request, chat_edit, reply) or by nobody. */
 static const struct ollama_field fields[] = {
-    {"model", OLLAMA_MAPPED, NULL, NULL},
-    {"messages", OLLAMA_MAPPED, take_messages, NULL},
-    {"stream", OLLAMA_MAPPED, NULL, NULL},
-    {"max_tokens", OLLAMA_MAPPED, NULL, NULL},
-    {"max_completion_tokens", OLLAMA_MAPPED, NULL, NULL},
-    {"temperature", OLLAMA_MAPPED, take_temperature, "temperature"},
-    {"top_p", OLLAMA_MAPPED, take_number, "top_p"},
-    {"seed", OLLAMA_MAPPED, take_whole, "seed"},
-    {"stop", OLLAMA_MAPPED, take_stop, "stop"},
-    {"frequency_penalty", OLLAMA_MAPPED, take_number, "frequency_penalty"},
-    {"presence_penalty", OLLAMA_MAPPED, take_number, "presence_penalty"},
-    {"response_format", OLLAMA_MAPPED, take_format, NULL},
-    {"tools", OLLAMA_MAPPED, take_tools, NULL},
-    {"tool_choice", OLLAMA_MAPPED, take_tool_choice, NULL},
-    {"parallel_tool_calls", OLLAMA_NEUTRAL, take_parallel, NULL},
-    {"logprobs", OLLAMA_MAPPED, take_logprobs, NULL},
-    {"top_logprobs", OLLAMA_MAPPED, take_top_logprobs, NULL},
-    {"reasoning_effort", OLLAMA_MAPPED, take_effort, NULL},
-    {"n", OLLAMA_NEUTRAL, check_n, NULL},
-    {"logit_bias", OLLAMA_NEUTRAL, check_logit_bias, NULL},
-    {"modalities", OLLAMA_NEUTRAL, check_modalities, NULL},
-    {"stream_options", OLLAMA_IGNORED, NULL, NULL},
-    {"user", OLLAMA_IGNORED, NULL, NULL},
-    {"safety_identifier", OLLAMA_IGNORED, NULL, NULL},
-    {"metadata", OLLAMA_IGNORED, NULL, NULL},
-    {"store", OLLAMA_IGNORED, NULL, NULL},
-    {"service_tier", OLLAMA_IGNORED, NULL, NULL},
-    {"prompt_cache_key", OLLAMA_IGNORED, NULL, NULL},
-    {"prompt_cache_retention", OLLAMA_IGNORED, NULL, NULL},
-    {"verbosity", OLLAMA_IGNORED, NULL, NULL},
-    {"audio", OLLAMA_REFUSED, NULL, NULL},
-    {"prediction", OLLAMA_REFUSED, NULL, NULL},
-    {"web_search_options", OLLAMA_REFUSED, NULL, NULL},
-    {"functions", OLLAMA_REFUSED, NULL, NULL},
-    {"function_call", OLLAMA_REFUSED, NULL, NULL},
+    {"model", FIELD_MAPPED, NULL, NULL},
+    {"messages", FIELD_MAPPED, take_messages, NULL},
+    {"stream", FIELD_MAPPED, NULL, NULL},
+    {"max_tokens", FIELD_MAPPED, NULL, NULL},
+    {"max_completion_tokens", FIELD_MAPPED, NULL, NULL},
+    {"temperature", FIELD_MAPPED, take_temperature, "temperature"},
+    {"top_p", FIELD_MAPPED, take_number, "top_p"},
+    {"seed", FIELD_MAPPED, take_whole, "seed"},
+    {"stop", FIELD_MAPPED, take_stop, "stop"},
+    {"frequency_penalty", FIELD_MAPPED, take_number, "frequency_penalty"},
+    {"presence_penalty", FIELD_MAPPED, take_number, "presence_penalty"},
+    {"response_format", FIELD_MAPPED, take_format, NULL},
+    {"tools", FIELD_MAPPED, take_tools, NULL},
+    {"tool_choice", FIELD_MAPPED, take_tool_choice, NULL},
+    {"parallel_tool_calls", FIELD_NEUTRAL, take_parallel, NULL},
+    {"logprobs", FIELD_MAPPED, take_logprobs, NULL},
+    {"top_logprobs", FIELD_MAPPED, take_top_logprobs, NULL},
+    {"reasoning_effort", FIELD_MAPPED, take_effort, NULL},
+    {"n", FIELD_NEUTRAL, check_n, NULL},
+    {"logit_bias", FIELD_NEUTRAL, check_logit_bias, NULL},
+    {"modalities", FIELD_NEUTRAL, check_modalities, NULL},
+    {"stream_options", FIELD_IGNORED, NULL, NULL},
+    {"user", FIELD_IGNORED, NULL, NULL},
+    {"safety_identifier", FIELD_IGNORED, NULL, NULL},
+    {"metadata", FIELD_IGNORED, NULL, NULL},
+    {"store", FIELD_IGNORED, NULL, NULL},
+    {"service_tier", FIELD_IGNORED, NULL, NULL},
+    {"prompt_cache_key", FIELD_IGNORED, NULL, NULL},
+    {"prompt_cache_retention", FIELD_IGNORED, NULL, NULL},
+    {"verbosity", FIELD_IGNORED, NULL, NULL},
+    {"audio", FIELD_REFUSED, NULL, NULL},
+    {"prediction", FIELD_REFUSED, NULL, NULL},
+    {"web_search_options", FIELD_REFUSED, NULL, NULL},
+    {"functions", FIELD_REFUSED, NULL, NULL},
+    {"function_call", FIELD_REFUSED, NULL, NULL},
     /* Not OpenAI's, but known to backends. */
-    {"top_k", OLLAMA_MAPPED, take_whole, "top_k"},
-    {"min_p", OLLAMA_MAPPED, take_number, "min_p"},
-    {"typical_p", OLLAMA_MAPPED, take_number, "typical_p"},
-    {"repeat_penalty", OLLAMA_MAPPED, take_number, "repeat_penalty"},
-    {"repetition_penalty", OLLAMA_MAPPED, take_repetition, "repeat_penalty"},
-    {"think", OLLAMA_MAPPED, take_think, NULL},
-    {"keep_alive", OLLAMA_MAPPED, take_keep_alive, NULL},
-    {"num_ctx", OLLAMA_REFUSED, NULL, NULL},
+    {"top_k", FIELD_MAPPED, take_whole, "top_k"},
+    {"min_p", FIELD_MAPPED, take_number, "min_p"},
+    {"typical_p", FIELD_MAPPED, take_number, "typical_p"},
+    {"repeat_penalty", FIELD_MAPPED, take_number, "repeat_penalty"},
+    {"repetition_penalty", FIELD_MAPPED, take_repetition, "repeat_penalty"},
+    {"think", FIELD_MAPPED, take_think, NULL},
+    {"keep_alive", FIELD_MAPPED, take_keep_alive, NULL},
+    {"num_ctx", FIELD_REFUSED, NULL, NULL},
 };
 
 const struct ollama_field *ollama_fields(size_t *count)
@@ -380,9 +364,13 @@ static enum err take_field(struct ollama_request *rq, const struct json_iter *it
     }
     const struct ollama_field *f = find_field(it->key);
     if (!f) {
-        return ollama_refuse(rq->arena, it->key, "the field is not known", rq->bad);
+        return refusal_make(rq->arena,
+                            &(struct refusal){.type = "ollama",
+                                              .param = it->key,
+                                              .why = "the field is not known"},
+                            rq->bad);
     }
-    if (f->handling == OLLAMA_REFUSED) {
+    if (f->handling == FIELD_REFUSED) {
         return refuse(rq, f->name, "it has nothing like it for a single request");
     }
     return f->take ? f->take(rq, f, it->value) : ERR_OK;

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "llm/chat_request.h"
 #include "llm/dialect.h"
+#include "llm/refusal.h"
 #include "wire/json_edit.h"
 
 /*
@@ -13,20 +14,11 @@
  * not in the table is refused, so nothing is dropped in silence. Pure.
  */
 
-/* What becomes of a field. null counts as absent everywhere. */
-enum ollama_handling {
-    OLLAMA_MAPPED,  /* goes to the backend; single values may be refused */
-    OLLAMA_NEUTRAL, /* cannot be expressed: only the value that changes nothing is let through
-                     */
-    OLLAMA_IGNORED, /* on purpose */
-    OLLAMA_REFUSED  /* any value is a 400 */
-};
-
 struct ollama_request; /* one translation */
 
 struct ollama_field {
     const char *name;
-    enum ollama_handling handling;
+    enum field_handling handling;
     enum err (*take)(struct ollama_request *rq, const struct ollama_field *f, struct str value);
     const char *option; /* its name among Ollama's options, for fields that are one */
 };

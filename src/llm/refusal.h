@@ -4,6 +4,14 @@
 #include "base/mem.h"
 #include "llm/chat_request.h"
 
+/* What becomes of a field of OpenAI's in another dialect. null counts as absent everywhere. */
+enum field_handling {
+    FIELD_MAPPED,  /* goes to the backend; single values may be refused */
+    FIELD_NEUTRAL, /* cannot be expressed: only the value that changes nothing is let through */
+    FIELD_IGNORED, /* on purpose */
+    FIELD_REFUSED  /* any value is a 400 */
+};
+
 /*
  * The 400s of dialects that translate. `param` is the path of the field
  * ("messages[2].content"), cut when it is overlong; texts are made in the arena. Pure.

@@ -112,12 +112,12 @@ static inline const char *with_message(char *room, size_t size, const char *mess
 
 /* --- the documentation --- */
 
-static inline const char *word_of(enum anthropic_handling handling)
+static inline const char *word_of(enum field_handling handling)
 {
-    static const char *const words[] = {[ANTHROPIC_MAPPED] = "mapped",
-                                        [ANTHROPIC_NEUTRAL] = "neutral",
-                                        [ANTHROPIC_IGNORED] = "ignored",
-                                        [ANTHROPIC_REFUSED] = "refused"};
+    static const char *const words[] = {[FIELD_MAPPED] = "mapped",
+                                        [FIELD_NEUTRAL] = "neutral",
+                                        [FIELD_IGNORED] = "ignored",
+                                        [FIELD_REFUSED] = "refused"};
     return words[handling];
 }
 
@@ -132,8 +132,7 @@ static inline char *read_doc(void)
 }
 
 /* "| `name` | word |" within the section; true when it is there. */
-static inline bool has_row(struct str section, const char *name,
-                           enum anthropic_handling handling)
+static inline bool has_row(struct str section, const char *name, enum field_handling handling)
 {
     char row[128];
     (void)snprintf(row, sizeof(row), "\n| `%s` | %s | ", name, word_of(handling));

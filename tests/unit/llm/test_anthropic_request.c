@@ -290,10 +290,10 @@ static void does_what_the_table_says(void **state)
         char field[64];
         char body[256];
         (void)snprintf(field, sizeof(field), "'%s':{'a':1}", fields[i].name);
-        if (fields[i].handling == ANTHROPIC_IGNORED) {
+        if (fields[i].handling == FIELD_IGNORED) {
             assert_becomes(with_field(body, sizeof(body), field), HI_OUT);
         }
-        if (fields[i].handling == ANTHROPIC_REFUSED) {
+        if (fields[i].handling == FIELD_REFUSED) {
             assert_refused(with_field(body, sizeof(body), field), fields[i].name,
                            "unsupported_parameter");
         }

@@ -244,7 +244,7 @@ static void documents_every_message_field(void **state)
     char *doc = read_doc();
     struct str section = section_of(doc, "\n## Message fields\n");
     size_t count = 0;
-    const struct ollama_message_field *fields = ollama_message_fields(&count);
+    const struct message_field *fields = ollama_message_fields(&count);
     (void)state;
     for (size_t i = 0; i < count; i++) {
         if (!has_row(section, fields[i].name, fields[i].handling)) {
