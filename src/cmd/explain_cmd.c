@@ -89,6 +89,63 @@ static void print_other(const json_t *backend, struct arena *a)
     (void)putchar('\n');
 }
 
+/* "12s" of a number of seconds, "?" where it is none. */
+static struct str duration(const json_t *seconds, struct arena *a)
+{
+    char out[32] = "?";
+    if (json_is_number(seconds)) {
+        status_table_duration(json_number_value(seconds), out, sizeof(out));
+    }
+    return arena_dup(a, str_from(out));
+}
+
+static void print_verdict(const json_t *verdict, struct arena *a)
+{
+    const json_t *status = json_object_get(verdict, "status");
+    json_int_t times = json_integer_value(json_object_get(verdict, "times"));
+    (void)printf("  %.*s ago: %.*s", STR_FMT(duration(json_object_get(verdict, "ago_s"), a)),
+                 STR_FMT(admin_text(verdict, "verdict", a)));
+    if (json_is_integer(status)) {
+        (void)printf(" (%lld)", json_integer_value(status));
+    }
+    (void)printf(" with %.*s, %.*s", STR_FMT(admin_text(verdict, "model", a)),
+                 STR_FMT(admin_text(verdict, "then", a)));
+    if (json_is_true(json_object_get(verdict, "trial"))) {
+        (void)fputs(", a trial", stdout);
+    }
+    if (times > 1) {
+        (void)printf(", %lld times", times);
+    }
+    (void)putchar('\n');
+}
+
+/* How the backend is judged, since when, and what it did last. A gateway that is older than
+ * this command does not say. */
+static void print_judgement(const json_t *backend, struct arena *a)
+{
+    const json_t *held_s = json_object_get(backend, "held_for_s");
+    size_t i;
+    json_t *verdict;
+    if (!json_is_string(json_object_get(backend, "state"))) {
+        return;
+    }
+    (void)printf("%.*s: %.*s (%.*s) for %.*s; breaker %.*s, %lld%% of its requests",
+                 STR_FMT(admin_text(backend, "name", a)),
+                 STR_FMT(admin_text(backend, "state", a)),
+                 STR_FMT(admin_text(backend, "reason", a)),
+                 STR_FMT(duration(json_object_get(backend, "for_s"), a)),
+                 STR_FMT(admin_text(backend, "breaker", a)),
+                 json_integer_value(json_object_get(backend, "share")));
+    if (json_number_value(held_s) > 0) {
+        (void)printf("; held for %.*s", STR_FMT(duration(held_s, a)));
+    }
+    (void)putchar('\n');
+    json_array_foreach(json_object_get(backend, "verdicts"), i, verdict)
+    {
+        print_verdict(verdict, a);
+    }
+}
+
 static void print(const json_t *explained)
 {
     struct arena a;
@@ -101,6 +158,10 @@ static void print(const json_t *explained)
         if (!str_eq(admin_text(backend, "verdict", &a), STR("next"))) {
             print_other(backend, &a);
         }
+    }
+    json_array_foreach(json_object_get(explained, "backends"), i, backend)
+    {
+        print_judgement(backend, &a);
     }
     arena_fini(&a);
 }

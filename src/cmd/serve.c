@@ -248,6 +248,7 @@ static void start_control(struct serve *s)
                                  .source = {.catalog = &s->settings->catalog,
                                             .board = g->board,
                                             .tally = g->tally,
+                                            .verdicts = g->verdicts,
                                             .draining = &g->draining,
                                             .connections = &g->connections,
                                             .started_wall_ms = g->started_wall_ms}});

@@ -101,6 +101,20 @@ static void put_line(struct lines *l, const char *name, struct str value)
     l->part[l->count++] = STR("\r\n");
 }
 
+/* Backends have no brackets in their names, so none is mistaken for a last resort. */
+static struct str answerer_name(const struct answerer *by)
+{
+    switch (by->kind) {
+    case ANSWERER_BACKEND:
+        return by->backend->name;
+    case ANSWERER_CACHE:
+        return STR("(cache)");
+    case ANSWERER_MESSAGE:
+        return STR("(message)");
+    }
+    BUG("no such answerer");
+}
+
 /* Lines that tell which backend answers. */
 static void put_marks(const struct exchange *x, bool is_error, struct lines *l,
                       char digits[STR_NUMBER_MAX])
@@ -112,7 +126,12 @@ static void put_marks(const struct exchange *x, bool is_error, struct lines *l,
     if (is_error) {
         return;
     }
-    put_line(l, "x-fallthrough-backend", by->backend->name);
+    put_line(l, "x-fallthrough-backend", answerer_name(by));
+    if (by->kind != ANSWERER_BACKEND) {
+        bool is_kept = by->kind == ANSWERER_CACHE;
+        put_line(l, "x-fallthrough-degraded", is_kept ? STR("cache") : STR("message"));
+        return;
+    }
     put_line(l, "x-fallthrough-tier", str_number(by->tier + 1, digits));
     if (by->plan.is_degraded) {
         put_line(l, "x-fallthrough-degraded", str_from(degrade_words(&by->plan)));
@@ -125,11 +144,15 @@ static struct str make_lines(struct exchange *x, const struct client_error *e)
     struct lines l = {.count = 0};
     char tier[STR_NUMBER_MAX];
     char seconds[STR_NUMBER_MAX];
+    char age[STR_NUMBER_MAX];
     put_line(&l, "x-request-id", x->request_id);
     /* A head that goes out before the first content cannot know who will answer. */
     bool is_known = e || !x->request.stream || x->is_committed;
     if (x->worker->gateway->settings->annotate != ANNOTATE_OFF && is_known) {
         put_marks(x, e != NULL, &l, tier);
+    }
+    if (!e && is_known && x->by.kind == ANSWERER_CACHE) {
+        put_line(&l, "Age", str_number(x->by.age_s, age)); /* RFC 9111, 5.1 */
     }
     if (e && e->retry_after_s > 0) {
         put_line(&l, "Retry-After", str_number(e->retry_after_s, seconds));
@@ -147,11 +170,13 @@ static struct annotation annotation_of(const struct exchange *x)
     if (x->worker->gateway->settings->annotate != ANNOTATE_BODY) {
         return (struct annotation){.degraded = false};
     }
-    return (struct annotation){.backend = by->backend->name,
-                               .degraded = by->plan.is_degraded,
+    bool is_last_resort = by->kind != ANSWERER_BACKEND;
+    bool is_degraded = is_last_resort || by->plan.is_degraded;
+    struct str notice = is_last_resort ? by->notice : by->backend->degrade.notice;
+    return (struct annotation){.backend = answerer_name(by),
+                               .degraded = is_degraded,
                                .resumed = x->resumes > 0,
-                               .notice = by->plan.is_degraded ? by->backend->degrade.notice
-                                                              : STR_NONE};
+                               .notice = is_degraded ? notice : STR_NONE};
 }
 
 static void let_client_go(struct exchange *x)

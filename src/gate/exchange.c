@@ -48,6 +48,7 @@ static void end_exchange(struct exchange *x)
     attempt_close(&x->attempt);
     attempt_close(&x->hedge);
     assembly_free(&x->assembly);
+    assembly_free(&x->kept);
     transcript_fini(&x->transcript);
     task_cancel(loop, &x->task);
     timer_drop(loop, &x->timer);
@@ -466,6 +467,9 @@ static const struct step *backoff_run(struct exchange *x)
 
 static const struct step *fail_run(struct exchange *x)
 {
+    if (last_resort_answer(x)) {
+        return &step_done;
+    }
     LOG_AT(x->is_over_budget ? LOG_INFO : LOG_WARN, "exchange failed", LOG_NUM("x", x->serial),
            LOG_STR("model", x->model->name), LOG_NUM("status", x->error.status),
            LOG_TEXT("code", x->error.code), LOG_STR("attempts", x->trail),

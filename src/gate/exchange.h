@@ -53,11 +53,16 @@ struct step {
     const struct step *(*run)(struct exchange *x); /* the next step; NULL: wait here */
 };
 
+enum answerer_kind { ANSWERER_BACKEND, ANSWERER_CACHE, ANSWERER_MESSAGE };
+
 /* Outlives the attempt, for what is said of it. */
 struct answerer {
-    const struct backend *backend; /* NULL: nobody yet */
+    enum answerer_kind kind;
+    const struct backend *backend; /* NULL: nobody yet, or no backend */
     uint32_t tier;                 /* 0 … */
     struct degrade_plan plan;
+    struct str notice; /* of a last resort */
+    uint64_t age_s;    /* of an answer from memory */
 };
 
 struct exchange {
@@ -116,6 +121,7 @@ struct exchange {
     uint64_t broken_at_ms;
     uint32_t broken_backend;   /* index of the one that broke then */
     struct assembly *assembly; /* non-streaming client, streaming backend */
+    struct assembly *kept;     /* what a streaming client got, for the last resort; or NULL */
     struct client_error error; /* what the step `fail` says */
     struct client_error
         too_long; /* a backend's word that the request does not fit; status 0: none */

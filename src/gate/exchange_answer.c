@@ -51,7 +51,7 @@ void exchange_now_answers(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
     hedge_settle(x);
-    x->by = (struct answerer){a->backend, a->pick.tier, a->plan};
+    x->by = (struct answerer){.backend = a->backend, .tier = a->pick.tier, .plan = a->plan};
 }
 
 enum failure exchange_begin_answer(struct exchange *x)
@@ -64,11 +64,13 @@ enum failure exchange_begin_answer(struct exchange *x)
     if (!x->request.stream) {
         x->assembly = assembly_new();
     }
+    last_resort_listen(x);
     while (f == FAILURE_ok && next_held(&rest, &chunk)) {
         if (x->keeps_transcript) {
             transcript_add(&x->transcript, &(struct reply_event){.chunk = chunk});
         }
         f = x->assembly ? collect(x, chunk) : FAILURE_ok;
+        last_resort_hear(x, chunk);
     }
     return f;
 }
@@ -93,6 +95,9 @@ void exchange_note_given(struct exchange *x)
     if (x->keeps_transcript) {
         transcript_add(&x->transcript, &a->event);
     }
+    last_resort_hear(x, a->event.tool_chunk);
+    last_resort_hear(x, a->event.chunk);
+    last_resort_hear(x, a->event.usage_chunk);
     bool is_new = a->event.content.len > 0 || a->event.tool_chunk.len > 0 || a->finished;
     if (x->is_resuming && is_new) {
         note_resumed(x);

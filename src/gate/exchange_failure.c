@@ -28,6 +28,13 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
            LOG_NUM("status", a->status), LOG_NUM("try", a->tries), LOG_TEXT("then", then),
            LOG_NUM("after_ms", exchange_now(x) - a->started_ms), LOG_DONE);
     board_count_attempt(g->board, a->backend->index, v->next == NEXT_CLIENT);
+    verdict_log_failure(g->verdicts,
+                        &(struct verdict_entry){.serving = a->pick.member->serving,
+                                                .failure = f,
+                                                .status = (uint16_t)a->status,
+                                                .is_trial = a->pick.kind == PICK_TRIAL,
+                                                .then = then},
+                        exchange_now(x));
     if (v->next == NEXT_ELSEWHERE) {
         struct board_change change = board_on_failure(
             g->board, a->backend->index,

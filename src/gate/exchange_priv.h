@@ -89,6 +89,21 @@ void exchange_now_answers(struct exchange *x);
 /* All tokens that were asked for are there: ends the answer without a backend. */
 enum failure exchange_end_by_length(struct exchange *x);
 
+/* --- when no backend can answer (exchange_last_resort.c) --- */
+
+/* A stream begins: what the client gets is kept for later, where the model wants that. Then
+ * each chunk that it gets, and its good end. Nothing happens where answers are not kept. */
+void last_resort_listen(struct exchange *x);
+void last_resort_hear(struct exchange *x, struct str chunk);
+void last_resort_keep_heard(struct exchange *x);
+
+/* The same for an answer that is one body; while the client's request is there still. */
+void last_resort_keep(struct exchange *x, struct str body);
+
+/* Instead of x->error, if that says that all backends are unavailable: an earlier answer or the
+ * fixed text. False: there is none. */
+bool last_resort_answer(struct exchange *x);
+
 /* --- steps of await.c, relay.c and linger.c --- */
 
 const struct step *await_run(struct exchange *x);

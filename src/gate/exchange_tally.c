@@ -29,6 +29,12 @@ void exchange_tally_error(struct exchange *x)
     exchange_tally_lost(x);
 }
 
+void exchange_tally_last_resort(struct exchange *x, enum last_resort kind)
+{
+    tally_last_resort(x->worker->gateway->tally, x->model->index, kind);
+    exchange_tally_lost(x);
+}
+
 void exchange_tally_lost(struct exchange *x)
 {
     if (x->is_resuming) {

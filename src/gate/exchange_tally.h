@@ -11,6 +11,9 @@
 /* The client has a whole answer. */
 void exchange_tally_whole(struct exchange *x);
 
+/* The client has an answer that no backend made now. */
+void exchange_tally_last_resort(struct exchange *x, enum last_resort kind);
+
 /* The client gets x->error instead of an answer, or of its rest. */
 void exchange_tally_error(struct exchange *x);
 

@@ -91,6 +91,17 @@ static enum err load_tls(struct gateway *g, const char **why)
     return e;
 }
 
+/* Only where some model keeps answers: else it costs nothing. */
+static struct answer_cache *make_cache(const struct settings *s)
+{
+    for (size_t i = 0; i < s->catalog.model_count; i++) {
+        if (s->catalog.models[i].last_resort.cache_ms > 0) {
+            return answer_cache_new(s->answer_cache_bytes);
+        }
+    }
+    return NULL;
+}
+
 static void no_one(void *arg)
 {
     (void)arg;
@@ -108,6 +119,8 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     arena_init(&g->arena);
     g->board = board_new(&s->catalog, clock_mono_ms());
     g->tally = tally_new(&s->catalog);
+    g->verdicts = verdict_log_new(&s->catalog);
+    g->answer_cache = make_cache(s);
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
     g->retry_budget =
@@ -145,6 +158,8 @@ void gateway_free(struct gateway **g)
     SSL_CTX_free(gone->listen_tls);
     board_free(&gone->board);
     tally_free(&gone->tally);
+    verdict_log_free(&gone->verdicts);
+    answer_cache_free(&gone->answer_cache);
     arena_fini(&gone->arena);
     free(gone);
 }
@@ -195,6 +210,7 @@ void gateway_note_content(struct gateway *g, const struct tier_member *m,
 void gateway_note_answer(struct gateway *g, const struct tier_member *m, struct ended_attempt e,
                          uint64_t now_ms)
 {
+    verdict_log_answer(g->verdicts, m->serving, e.claim != 0, now_ms);
     if (board_on_answer(g->board, m->serving, &e, now_ms)) {
         log_breaker("breaker closed", g, m, now_ms);
     }

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "base/err.h"
+#include "gate/answer_cache.h"
 #include "gate/settings.h"
 #include "llm/dialect.h"
 #include "net/loop.h"
@@ -13,6 +14,7 @@
 #include "tiers/hedge.h"
 #include "tiers/retry_budget.h"
 #include "tiers/tally.h"
+#include "tiers/verdict_log.h"
 
 /*
  * What all threads of one gateway share: the settings, the board, TLS settings, and the way to
@@ -27,12 +29,14 @@ struct gateway {
     const struct settings *settings; /* borrowed: outlives the gateway */
     struct board *board;
     struct tally *tally;
+    struct verdict_log *verdicts;
     SSL_CTX *listen_tls;   /* NULL: plain */
     SSL_CTX **backend_tls; /* one a backend, NULL: plain */
     struct str
         *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
     struct retry_budget **retry_budget; /* one a model */
     struct hedge_budget *hedge_budget;  /* one a model */
+    struct answer_cache *answer_cache;  /* NULL: no model keeps answers */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */
     _Atomic uint64_t exchange_serial;

@@ -76,6 +76,7 @@ static void batch_event(struct exchange *x, struct batch *b)
 static const struct step *end_stream(struct exchange *x, struct batch *b)
 {
     exchange_succeed(x);
+    last_resort_keep_heard(x);
     bool was_sent = attempt_is_sent(x->attempt);
     batch_send(x, b, true);
     if (!was_sent) {
@@ -219,6 +220,7 @@ const struct step *relay_whole(struct exchange *x, struct str body)
     answer_note(x, a->backend->name, "ok");
     answer_begin_stream(x);
     exchange_succeed(x);
+    last_resort_keep(x, body);
     batch_add(x, &b, answer_annotated_event(x, chunk));
     batch_add_chunk(x, &b, usage);
     batch_send(x, &b, true);

@@ -151,14 +151,25 @@ static struct str offered_key(const struct http_request *q)
 }
 
 /* Every key is compared, so that the time does not tell which one was near. */
-static bool may_enter(const struct settings *s, const struct http_request *q)
+static const struct client_key *find_key(const struct settings *s, const struct http_request *q)
 {
     struct str key = offered_key(q);
-    bool found = s->key_count == 0;
+    const struct client_key *found = NULL;
     for (size_t i = 0; i < s->key_count; i++) {
-        found = str_eq_secret(s->keys[i].key, key) || found;
+        found = str_eq_secret(s->keys[i].key, key) ? &s->keys[i] : found;
     }
     return found;
+}
+
+static bool may_enter(const struct settings *s, const struct http_request *q)
+{
+    return s->key_count == 0 || find_key(s, q);
+}
+
+struct str routes_client_name(const struct settings *s, const struct http_request *q)
+{
+    const struct client_key *key = find_key(s, q);
+    return key ? key->name : STR_NONE;
 }
 
 static void on_head(void *owner, struct http_conn *c)

@@ -208,6 +208,11 @@ static void read_hedge(struct conf *c, const struct conf_node *n, void *into)
     policy_read_hedge(c, n, &((struct draft *)into)->hedge);
 }
 
+static void read_last_resort(struct conf *c, const struct conf_node *n, void *into)
+{
+    policy_read_last_resort(c, n, &((struct draft *)into)->last_resort);
+}
+
 static void read_degrades(struct conf *c, const struct conf_node *n, void *into)
 {
     policy_read_degrades(c, n, ((struct draft *)into)->degrade);
@@ -272,6 +277,11 @@ static const struct conf_row ROOT_ROWS[] = {
      .read = read_hedge,
      .fallback = "off",
      .help = "a second attempt when the first token is late; off, or a mapping"},
+    {.name = "last_resort",
+     .type = CONF_READ,
+     .read = read_last_resort,
+     .fallback = "off",
+     .help = "what answers when no backend can; off, or a mapping"},
     {.name = "streams",
      .type = CONF_TABLE,
      CONF_FIELD(struct draft, s.streams),
@@ -310,10 +320,10 @@ static const struct conf_table ROOT_TABLE = {.what = "the configuration", CONF_R
 const struct conf_table *const *settings_tables(size_t *count)
 {
     static const struct conf_table *const TABLES[] = {
-        &ROOT_TABLE,   &BACKEND_TABLE,   &BACKEND_TLS_TABLE, &MODEL_TABLE,
-        &HEALTH_TABLE, &DEADLINES_TABLE, &BREAKER_TABLE,     &RETRY_TABLE,
-        &BUDGET_TABLE, &HEDGE_TABLE,     &DEGRADE_TABLE,     &STREAMS_TABLE,
-        &LIMITS_TABLE, &LOG_TABLE,       &KEY_TABLE,         &TLS_TABLE};
+        &ROOT_TABLE,        &BACKEND_TABLE, &BACKEND_TLS_TABLE, &MODEL_TABLE,  &HEALTH_TABLE,
+        &DEADLINES_TABLE,   &BREAKER_TABLE, &RETRY_TABLE,       &BUDGET_TABLE, &HEDGE_TABLE,
+        &LAST_RESORT_TABLE, &DEGRADE_TABLE, &STREAMS_TABLE,     &LIMITS_TABLE, &LOG_TABLE,
+        &KEY_TABLE,         &TLS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -349,6 +359,7 @@ static void set_defaults(struct draft *d)
     policy_set_degrade(d->degrade);
     policy_set_retry_budget(&d->retry_budget);
     policy_set_hedge(&d->hedge);
+    policy_set_last_resort(&d->last_resort);
     d->may_panic = true;
 }
 
@@ -366,6 +377,7 @@ static void read_draft(struct draft *d)
     if (!str_eq(d->s.log_file, STR("stderr"))) {
         d->s.log_file = conf_path(d->conf, d->s.log_file);
     }
+    d->s.answer_cache_bytes = d->last_resort.cache_bytes;
     check_token(d);
     access_read(d);
     if (d->backends) {

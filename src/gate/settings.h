@@ -32,6 +32,7 @@ struct settings {
     uint32_t workers;       /* >= 1; auto is resolved to the number of usable cores */
     struct http_limits limits;
     enum annotate annotate;
+    size_t answer_cache_bytes;    /* of answers kept as a last resort, all models together */
     struct stream_policy streams; /* of models that say nothing else */
     const struct client_key *keys;
     size_t key_count;             /* 0: open (loopback only) */

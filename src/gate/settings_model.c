@@ -53,6 +53,11 @@ static void read_own_hedge(struct conf *c, const struct conf_node *n, void *into
     policy_read_hedge(c, n, &((struct model_draft *)into)->model->hedge);
 }
 
+static void read_own_last_resort(struct conf *c, const struct conf_node *n, void *into)
+{
+    policy_read_own_last_resort(c, n, &((struct model_draft *)into)->model->last_resort);
+}
+
 static const struct conf_row MODEL_ROWS[] = {
     {.name = "aliases",
      .type = CONF_READ,
@@ -70,6 +75,10 @@ static const struct conf_row MODEL_ROWS[] = {
     {.name = "hedge",
      .type = CONF_READ,
      .read = read_own_hedge,
+     .help = "its own; keys left out are the file's"},
+    {.name = "last_resort",
+     .type = CONF_READ,
+     .read = read_own_last_resort,
      .help = "its own; keys left out are the file's"},
     {.name = "panic",
      .type = CONF_BOOL,
@@ -305,6 +314,7 @@ static void read_model(struct draft *d, const struct conf_item *item, struct mod
         .d = d, .model = model, .streams = d->s.streams, .may_panic = d->may_panic};
     model->retry_budget = d->retry_budget;
     model->hedge = d->hedge;
+    model->last_resort = d->last_resort.policy;
     (void)conf_read_map(d->conf, item->value, &MODEL_TABLE, &m);
     model->streams = m.streams;
     model->may_panic = m.may_panic;

@@ -30,6 +30,12 @@ struct retry_draft {
     struct retry_budget_policy budget;
 };
 
+/* The file's `last_resort`: what models take over, and the size of the one cache. */
+struct last_resort_draft {
+    struct last_resort_policy policy; /* first: a model's own is this alone */
+    size_t cache_bytes;
+};
+
 /* A tier's member and whose it is, until all servings are known. */
 struct member_ref {
     struct tier_member *member;
@@ -45,6 +51,7 @@ struct draft {
     struct degrade_policy degrade[BACKEND_TYPES];
     struct retry_budget_policy retry_budget; /* the file's, for each model */
     struct hedge_policy hedge;               /* the same */
+    struct last_resort_draft last_resort;    /* the same, and the cache's size */
     bool may_panic;                          /* the same */
     struct backend *backend_array;           /* the catalog's, while it is filled */
     bool *is_used;                           /* by index: some tier has the backend */
@@ -61,6 +68,8 @@ extern const struct conf_table BACKEND_RETRY_TABLE; /* into a retry_policy */
 extern const struct conf_table MODEL_RETRY_TABLE;   /* into a retry_draft */
 extern const struct conf_table BUDGET_TABLE;
 extern const struct conf_table HEDGE_TABLE;
+extern const struct conf_table LAST_RESORT_TABLE;       /* into a last_resort_draft */
+extern const struct conf_table MODEL_LAST_RESORT_TABLE; /* into a last_resort_policy */
 extern const struct conf_table DEGRADE_TABLE;
 extern const struct conf_table STREAMS_TABLE;
 extern const struct conf_table BACKEND_TABLE;
@@ -77,9 +86,16 @@ void policy_set_defaults(enum backend_type type, struct backend *b);
 void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES]);
 void policy_set_retry_budget(struct retry_budget_policy *b);
 void policy_set_hedge(struct hedge_policy *h);
+void policy_set_last_resort(struct last_resort_draft *l);
 
 /* `off`, or a mapping that switches it on. */
 void policy_read_hedge(struct conf *c, const struct conf_node *n, struct hedge_policy *out);
+
+/* `off`, or a mapping; keys left out keep what *out holds. A model's: a last_resort_policy. */
+void policy_read_last_resort(struct conf *c, const struct conf_node *n,
+                             struct last_resort_draft *out);
+void policy_read_own_last_resort(struct conf *c, const struct conf_node *n,
+                                 struct last_resort_policy *out);
 
 /* `off`, or a mapping that takes the place of what *out holds. */
 void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degrade_policy *out);

@@ -36,8 +36,14 @@ struct assembly {
 
 struct assembly *assembly_new(void)
 {
+    return assembly_new_within(ASSEMBLY_MAX);
+}
+
+struct assembly *assembly_new_within(size_t max)
+{
     struct assembly *as = mem_alloc(sizeof(*as));
-    as->budget = (struct fields_budget){.bytes = ASSEMBLY_MAX, .count = FIELDS_MAX};
+    size_t bytes = max < ASSEMBLY_MAX ? max : ASSEMBLY_MAX;
+    as->budget = (struct fields_budget){.bytes = bytes, .count = FIELDS_MAX};
     as->tools_left = TOOLS_MAX;
     fields_init(&as->fields, &as->budget);
     return as;

@@ -17,10 +17,11 @@ enum { ASSEMBLY_MAX = 32 * 1024 * 1024 }; /* bytes of text altogether */
 struct assembly;
 
 struct assembly *assembly_new(void);
+struct assembly *assembly_new_within(size_t max); /* a smaller ASSEMBLY_MAX of its own */
 void assembly_free(struct assembly **as);
 
 /* Adds one chat.completion.chunk (checked JSON). ERR_TYPE when its shape is not one;
- * ERR_TOO_LARGE over ASSEMBLY_MAX, or when it names more members or tool calls than an answer
+ * ERR_TOO_LARGE over its maximum, or when it names more members or tool calls than an answer
  * can have. After an error the assembly is good for assembly_free only. */
 NODISCARD enum err assembly_add(struct assembly *as, struct str chunk);
 

@@ -95,11 +95,18 @@ struct str client_error_body(enum client_dialect d, const struct client_error *e
     return arena_printf(a, "{\"error\":%.*s}", STR_FMT(message));
 }
 
+static const char all_down_code[] = "all_backends_unavailable";
+
+bool client_error_is_all_down(const struct client_error *e)
+{
+    return str_eq(str_from(e->code), str_from(all_down_code));
+}
+
 struct client_error client_error_all_down(uint32_t retry_after_s)
 {
     return (struct client_error){.status = 503,
                                  .type = "service_unavailable",
-                                 .code = "all_backends_unavailable",
+                                 .code = all_down_code,
                                  .message = STR("All inference backends unavailable"),
                                  .retry_after_s = retry_after_s};
 }

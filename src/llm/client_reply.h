@@ -35,6 +35,7 @@ struct str client_error_body(enum client_dialect d, const struct client_error *e
 
 /* The contract's answer when nobody can serve: 503, all_backends_unavailable. */
 struct client_error client_error_all_down(uint32_t retry_after_s);
+bool client_error_is_all_down(const struct client_error *e);
 
 struct annotation {
     struct str backend; /* empty: no body annotation at all */

@@ -52,6 +52,20 @@ static void write_requests(struct exposition *e, const struct scrape *s)
     put_request(e, s, NULL, OUTCOME_refused);
 }
 
+static void write_last_resort(struct exposition *e, const struct scrape *s)
+{
+    static const enum last_resort kinds[LAST_RESORTS] = {LAST_RESORT_CACHE,
+                                                         LAST_RESORT_MESSAGE};
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->model_count; i++) {
+        for (size_t k = 0; k < LAST_RESORTS; k++) {
+            struct str values[] = {c->models[i].name, str_from(last_resort_name(kinds[k]))};
+            put_count(e, values,
+                      tally_last_resorts(s->source->tally, c->models[i].index, kinds[k]));
+        }
+    }
+}
+
 static void put_resume(struct exposition *e, struct str from, struct str to, bool ok,
                        uint64_t count)
 {
@@ -272,6 +286,12 @@ static const struct metric METRICS[] = {
       .labels = {"model", "outcome"},
       .help = "Chat requests that have ended, by configured model and by what came of them."},
      write_requests},
+    {{.name = "fallthrough_last_resort_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"model", "kind"},
+      .help = "Requests that no backend could serve and that were answered from memory or with "
+              "the fixed text."},
+     write_last_resort},
     {{.name = "fallthrough_resumes_total",
       .kind = METRIC_COUNTER,
       .labels = {"from", "to", "result"},

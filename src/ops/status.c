@@ -70,25 +70,71 @@ static json_t *engine_object(const struct vital_view *v)
     return o;
 }
 
+/* A moment of the monotonic clock as a wall time, for people. */
+static json_t *moment(uint64_t at_ms, uint64_t now_ms)
+{
+    char out[25];
+    uint64_t ago_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    clock_format(clock_wall_ms() - ago_ms, out);
+    return json_string(out);
+}
+
+static json_t *verdict_object(const struct status_source *s, const struct verdict_entry *e,
+                              uint64_t now_ms)
+{
+    json_t *o = json_object();
+    put(o, "at", moment(e->last_ms, now_ms));
+    put(o, "ago_s", json_real(seconds(now_ms > e->last_ms ? now_ms - e->last_ms : 0)));
+    put(o, "first", moment(e->first_ms, now_ms));
+    put(o, "times", whole(e->times));
+    put(o, "model", text(s->catalog->servings[e->serving].model));
+    put(o, "verdict", json_string(verdict_of(e->failure)->name));
+    put(o, "status", e->status > 0 ? whole(e->status) : json_null());
+    put(o, "then", json_string(e->then));
+    put(o, "trial", json_boolean(e->is_trial));
+    return o;
+}
+
+static json_t *verdicts_array(const struct status_source *s, const struct backend *b,
+                              uint64_t now_ms)
+{
+    struct verdict_entry last[VERDICTS_KEPT];
+    uint32_t count = verdict_log_read(s->verdicts, b->index, last);
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        push(all, verdict_object(s, &last[i], now_ms));
+    }
+    return all;
+}
+
+/* The same keys for status and explain: how the backend is judged, since when, and what led to
+ * it. */
+static void put_judgement(json_t *o, const struct status_source *s, const struct backend *b,
+                          const struct backend_view *v, uint64_t now_ms)
+{
+    put(o, "state", json_string(state_name(v->state)));
+    put(o, "reason", json_string(cause_word(v->cause)));
+    put(o, "since", moment(v->since_ms, now_ms));
+    put(o, "for_s", json_real(seconds(now_ms > v->since_ms ? now_ms - v->since_ms : 0)));
+    put(o, "held_for_s",
+        json_real(v->hold_until_ms > now_ms ? seconds(v->hold_until_ms - now_ms) : 0));
+    put(o, "verdicts", verdicts_array(s, b, now_ms));
+}
+
 static json_t *backend_object(const struct status_source *s, const struct backend *b,
                               uint64_t now_ms)
 {
     struct backend_view v = board_view(s->board, b->index, now_ms);
     struct backend_figures f;
     char why[96];
-    char since[25];
     board_figures(s->board, b->index, &f);
     cause_text(v.cause, why, sizeof(why));
-    clock_format(clock_wall_ms() - (now_ms - v.since_ms), since);
     json_t *o = json_object();
     put(o, "name", text(b->name));
     put(o, "type", json_string(backend_type_name(b->type)));
     put(o, "url", text(b->url));
-    put(o, "state", json_string(state_name(v.state)));
-    put(o, "reason", json_string(cause_word(v.cause)));
+    put_judgement(o, s, b, &v, now_ms);
     put(o, "why", json_string(why));
-    put(o, "since", json_string(since));
-    put(o, "for_s", json_real(seconds(now_ms - v.since_ms)));
     put(o, "resume", ability_word(board_worst_ability(s->board, b->index)));
     put(o, "in_flight", whole(v.in_flight));
     put(o, "vitals", vitals_word(&v.vitals));
@@ -98,8 +144,6 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     put(o, "first_token_p99_ms", whole(figures_first_token_ms(&f, 0.99)));
     put(o, "attempts", whole(f.attempts));
     put(o, "failures", whole(f.failures));
-    put(o, "held_for_s",
-        json_real(v.hold_until_ms > now_ms ? seconds(v.hold_until_ms - now_ms) : 0));
     return o;
 }
 
@@ -264,16 +308,23 @@ struct prospect {
     struct pick_prospect is;
 };
 
-static json_t *prospect_object(const struct prospect *p, const char *verdict, const char *why,
-                               uint64_t now_ms)
+/* What is told of it; `why` a sentence without a full stop. */
+struct saying {
+    const char *verdict;
+    const char *why;
+};
+
+static json_t *prospect_object(const struct status_source *s, const struct prospect *p,
+                               struct saying say, uint64_t now_ms)
 {
     json_t *o = json_object();
     put(o, "tier", whole(p->tier + 1));
     put(o, "name", text(p->member->backend->name));
     put(o, "model", text(p->member->model));
-    put(o, "verdict", json_string(verdict));
-    put(o, "why", json_string(why));
+    put(o, "verdict", json_string(say.verdict));
+    put(o, "why", json_string(say.why));
     put_prospect(o, &p->is, now_ms);
+    put_judgement(o, s, p->member->backend, &p->is.backend, now_ms);
     return o;
 }
 
@@ -290,21 +341,19 @@ struct telling {
     bool only_healthy; /* a candidate of this tier is HEALTHY */
 };
 
-static json_t *explain_one(const struct prospect *p, const struct telling *t, uint64_t now_ms)
+static struct saying say_of(const struct prospect *p, const struct telling *t, const char *why)
 {
-    char why[WHY_BYTES];
-    say_status(&p->is, why);
     if (!is_candidate(&p->is, t->of_reserve)) {
-        return prospect_object(p, pick_status_name(p->is.status), why, now_ms);
+        return (struct saying){pick_status_name(p->is.status), why};
     }
     if (!t->is_first) {
-        return prospect_object(p, "standby", "a better tier can serve", now_ms);
+        return (struct saying){"standby", "a better tier can serve"};
     }
     if (t->only_healthy && !t->of_reserve && p->is.backend.state == STATE_DEGRADED) {
-        return prospect_object(p, "degraded",
-                               "DEGRADED; a HEALTHY backend of its tier is preferred", now_ms);
+        return (struct saying){"degraded",
+                               "DEGRADED; a HEALTHY backend of its tier is preferred"};
     }
-    return prospect_object(p, "next", why, now_ms);
+    return (struct saying){"next", why};
 }
 
 /* All tiers of a model, one after another. */
@@ -378,11 +427,13 @@ struct str explain_json(const struct status_source *s, struct str asked, uint64_
         if (i == 0 || all.at[i].tier != all.at[i - 1].tier) {
             t = telling_of(&all, all.at[i].tier);
         }
-        json_t *one = explain_one(&all.at[i], &t, now_ms);
-        if (strcmp(json_string_value(json_object_get(one, "verdict")), "next") == 0) {
+        char why[WHY_BYTES];
+        say_status(&all.at[i].is, why);
+        struct saying say = say_of(&all.at[i], &t, why);
+        if (strcmp(say.verdict, "next") == 0) {
             push(next, text(all.at[i].member->backend->name));
         }
-        push(backends, one);
+        push(backends, prospect_object(s, &all.at[i], say, now_ms));
     }
     json_t *o = json_object();
     put(o, "asked", text(asked));

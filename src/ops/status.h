@@ -8,6 +8,7 @@
 #include "tiers/board.h"
 #include "tiers/catalog.h"
 #include "tiers/tally.h"
+#include "tiers/verdict_log.h"
 
 /*
  * What the gateway looks like now, as JSON: the only source of the status page and of the
@@ -18,6 +19,7 @@ struct status_source {
     const struct catalog *catalog;
     const struct board *board;
     const struct tally *tally;
+    const struct verdict_log *verdicts;
     const struct rates *rates;
     const _Atomic bool *draining;
     const _Atomic uint32_t *connections;
@@ -30,21 +32,25 @@ struct status_source {
  *             "tiers":[{"tier","backends":[{"name","model","resume","status","why","until_s",
  *                                           "breaker","share","relapses"}]}]}],
  *  "backends":[{"name","type","url","state","reason","why","since","for_s","resume",
- *               "in_flight","tokens_per_s","first_token_p50_ms","first_token_p99_ms",
- *               "attempts","failures","held_for_s"}]}
+ *               "in_flight","vitals","engine","tokens_per_s","first_token_p50_ms",
+ *               "first_token_p99_ms","attempts","failures","held_for_s",
+ *               "verdicts":[{"at","ago_s","first","times","model","verdict","status","then",
+ *                            "trial"}]}]}
  * `resume` is "exact", "differs" or "no", null while it is not measured; a backend's is the
  * worst of its models'. `status` is a pick_status_name, `breaker` a breaker_view_word, `share`
- * the per cent of its requests that it may get. Lives as long as the arena.
+ * the per cent of its requests that it may get. `verdicts` are those of tiers/verdict_log.h,
+ * the newest first. Lives as long as the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
 
 /*
  * {"asked","model","next":["gpu1"],"panic",
- *  "backends":[{"tier","name","model","verdict","why","until_s",
- *               "breaker","share","relapses"}]}:
+ *  "backends":[{"tier","name","model","verdict","why","until_s","breaker","share","relapses",
+ *               "state","reason","since","for_s","held_for_s","verdicts"}]}:
  * which backend the next request would get (any of `next`) and why each other one would not.
  * `until_s` is null where no end is known. `panic`: there is no next, and the least bad is
- * tried within its budget. Empty str when no model has that name.
+ * tried within its budget. The last six are the backend's, as in status. Empty str when no
+ * model has that name.
  */
 struct str explain_json(const struct status_source *s, struct str asked, uint64_t now_ms,
                         struct arena *a);

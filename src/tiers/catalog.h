@@ -78,6 +78,12 @@ struct hedge_policy {
     uint32_t max_share_per_10k; /* of the exchanges: hundredths of a percent, 0 … 10,000 */
 };
 
+/* What answers when no backend can; see gate/exchange_last_resort.c. */
+struct last_resort_policy {
+    uint32_t cache_ms;  /* how old an identical request's answer may be; 0: none */
+    struct str message; /* a fixed answer; empty: none */
+};
+
 struct degrade_policy {
     bool has_max_tokens;
     uint64_t max_tokens;
@@ -170,6 +176,7 @@ struct model {
     size_t tier_count;
     struct retry_budget_policy retry_budget;
     struct hedge_policy hedge;
+    struct last_resort_policy last_resort;
     struct stream_policy streams;
     bool may_panic; /* while nobody is usable, the least bad is tried within a budget */
 };

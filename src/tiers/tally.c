@@ -12,6 +12,7 @@ struct tally {
     size_t model_count;
     size_t backend_count;
     counter *ends;           /* a row a model and one for none; a column an outcome */
+    counter *last_resorts;   /* a row a model; a column a last_resort */
     counter *resumes;        /* a row a backend; a column a backend and one for none */
     counter *failed_resumes; /* one a backend */
     counter gaps[TALLY_GAP_BUCKETS];
@@ -34,6 +35,11 @@ const char *outcome_name(enum outcome o)
     return OUTCOME_NAMES[o];
 }
 
+const char *last_resort_name(enum last_resort r)
+{
+    return r == LAST_RESORT_CACHE ? "cache" : "message";
+}
+
 /* Nothing else hangs on the order in which these become visible. */
 static void add(counter *to, uint64_t value)
 {
@@ -51,6 +57,7 @@ struct tally *tally_new(const struct catalog *c)
     t->model_count = c->model_count;
     t->backend_count = c->backend_count;
     t->ends = mem_alloc(sizeof(counter) * (c->model_count + 1) * OUTCOME_COUNT);
+    t->last_resorts = mem_alloc(sizeof(counter) * (c->model_count + 1) * LAST_RESORTS);
     t->resumes = mem_alloc(sizeof(counter) * c->backend_count * (c->backend_count + 1));
     t->failed_resumes = mem_alloc(sizeof(counter) * c->backend_count);
     return t;
@@ -62,6 +69,7 @@ void tally_free(struct tally **t)
     *t = NULL;
     if (gone) {
         free(gone->ends);
+        free(gone->last_resorts);
         free(gone->resumes);
         free(gone->failed_resumes);
         free(gone);
@@ -81,6 +89,12 @@ static counter *end_of(const struct tally *t, uint32_t model, enum outcome o)
     return &t->ends[place(model, t->model_count) * OUTCOME_COUNT + o];
 }
 
+static counter *last_resort_of(const struct tally *t, uint32_t model, enum last_resort r)
+{
+    CHECK(model < t->model_count);
+    return &t->last_resorts[(size_t)model * LAST_RESORTS + r];
+}
+
 static counter *resume_of(const struct tally *t, uint32_t from, uint32_t to)
 {
     CHECK(from < t->backend_count);
@@ -96,6 +110,12 @@ static counter *failed_resume_of(const struct tally *t, uint32_t from)
 void tally_end(struct tally *t, uint32_t model, enum outcome o)
 {
     add(end_of(t, model, o), 1);
+}
+
+void tally_last_resort(struct tally *t, uint32_t model, enum last_resort r)
+{
+    tally_end(t, model, OUTCOME_last_resort);
+    add(last_resort_of(t, model, r), 1);
 }
 
 void tally_resumed(struct tally *t, uint32_t from, uint32_t to, uint64_t gap_ms)
@@ -120,6 +140,11 @@ void tally_not_resumed(struct tally *t, uint32_t from)
 uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o)
 {
     return load(end_of(t, model, o));
+}
+
+uint64_t tally_last_resorts(const struct tally *t, uint32_t model, enum last_resort r)
+{
+    return load(last_resort_of(t, model, r));
 }
 
 uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to)

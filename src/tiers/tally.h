@@ -15,6 +15,7 @@
     X(ok)          /* a whole answer */                                                \
     X(failed)      /* an error of ours or of the backends, and nothing of an answer */ \
     X(interrupted) /* the answer broke after its first content and could not go on */  \
+    X(last_resort) /* no backend could serve: an earlier answer, or the fixed text */  \
     X(refused)     /* the request's own fault: 4xx */                                  \
     X(client_left) /* before its answer was whole */
 
@@ -26,6 +27,12 @@ enum outcome {
 };
 
 const char *outcome_name(enum outcome o); /* "ok", … */
+
+/* What an OUTCOME_last_resort was answered by. */
+enum last_resort { LAST_RESORT_CACHE, LAST_RESORT_MESSAGE };
+enum { LAST_RESORTS = 2 };
+
+const char *last_resort_name(enum last_resort r); /* "cache", "message" */
 
 /* In place of a model: none was named, or none of that name is configured. In place of a
  * backend: none was needed. */
@@ -40,6 +47,9 @@ void tally_free(struct tally **t);
 /* A request has ended; once for each. */
 void tally_end(struct tally *t, uint32_t model, enum outcome o);
 
+/* Such an end, and by what. */
+void tally_last_resort(struct tally *t, uint32_t model, enum last_resort r);
+
 /*
  * A break after the first content ended well or not; once for each, however many backends were
  * asked in between. `from` is where it broke, `to` where the answer went on after the client
@@ -52,6 +62,7 @@ void tally_not_resumed(struct tally *t, uint32_t from);
 /* --- figures --- */
 
 uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o);
+uint64_t tally_last_resorts(const struct tally *t, uint32_t model, enum last_resort r);
 uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to);
 uint64_t tally_failed_resumes(const struct tally *t, uint32_t from);
 

@@ -7,7 +7,8 @@ import subprocess
 import threading
 
 import pytest
-from fake_llm import replies
+from fake_llm import answers, replies
+from gateway import wait_until
 
 STATUS = {
     "version": "9.9", "uptime_s": 61.5, "draining": True, "connections": 3,
@@ -130,13 +131,16 @@ def test_explain_tells_the_next_backend_and_why_not_the_others(cli, llm, gateway
     assert lines[0] == "next: b"
     assert lines[1].startswith("not a (tier 1): DOWN: ") and "until" in lines[1]
     assert lines[2] == "not c (tier 3): a better tier can serve"
-    assert len(lines) == 3
+    assert lines[3].startswith("a: DOWN (probe_failed) for ") and "breaker open, 0% of its requests" in lines[3]
+    assert lines[5].startswith("c: HEALTHY (ok) for ") and "breaker closed, 100% of its requests" in lines[5]
+    assert len(lines) == 6
 
 
 def test_explain_when_backends_share_the_tier_or_none_is_left(cli, llm, gateway):
     a, b = llm("a"), llm("b")
     gw = gateway(a, b, tiers=[[a, b]])
-    assert cli("explain", "m", "--admin", gw.admin_url).out == "next: a or b\n"
+    lines = cli("explain", "m", "--admin", gw.admin_url).out.splitlines()
+    assert lines[0] == "next: a or b" and [line[:11] for line in lines[1:]] == ["a: HEALTHY ", "b: HEALTHY "]
     a.stop()
     b.stop()
     gw.wait_state("a", "DOWN")
@@ -144,7 +148,49 @@ def test_explain_when_backends_share_the_tier_or_none_is_left(cli, llm, gateway)
     lines = cli("explain", "m", "--admin", gw.admin_url).out.splitlines()
     assert lines[0] == ("next: none, no backend can serve this model now; the least bad is tried "
                         "about once a second")
-    assert len(lines) == 3
+    assert len(lines) == 5
+
+
+def test_both_tell_the_last_verdicts(cli, llm, gateway):
+    a, b = llm("a", chat=replies(501)), llm("b", chat=answers("from b"))
+    gw = gateway(a, b)
+    for _ in range(3):
+        assert gw.chat().text == "from b"
+    a.chat = replies(429, retry_after="600")
+    gw.chat()
+    wait_until(lambda: gw.backend("a")["held_for_s"] > 0, what="it is held")
+    for told in (gw.backend("a"), gw.request("GET", "/explain?model=m", admin=True).json["backends"][0]):
+        newest, older = told["verdicts"]
+        assert (newest["verdict"], newest["status"], newest["times"]) == ("http_429", 429, 1)
+        assert (older["verdict"], older["status"], older["times"]) == ("http_501", 501, 3)
+        assert older["model"] == "up-a" and older["then"] == "next backend" and older["trial"] is False
+        assert older["first"] <= older["at"] <= newest["at"] and newest["ago_s"] >= 0
+        assert told["state"] == "HEALTHY" and told["reason"] == "ok" and told["held_for_s"] > 500
+        assert told["for_s"] >= 0 and told["since"].endswith("Z")
+    out = cli("explain", "m", "--admin", gw.admin_url).out.splitlines()
+    (at,) = [i for i, line in enumerate(out) if line.startswith("a: HEALTHY")]
+    assert "; held for " in out[at]
+    assert "http_429 (429) with up-a, next backend" in out[at + 1]
+    assert out[at + 2].endswith("http_501 (501) with up-a, next backend, 3 times")
+    assert gw.backend("b")["verdicts"] == []
+
+
+def test_the_answer_that_ends_a_row_of_failures_is_told_and_no_other(llm, gateway):
+    a, b = llm("a", chat=[replies(501), answers()]), llm("b")
+    gw = gateway(a, b)
+    for _ in range(4):
+        gw.chat()
+    assert [(v["verdict"], v["times"]) for v in gw.backend("a")["verdicts"]] == [("ok", 1), ("http_501", 1)]
+    assert gw.backend("a")["verdicts"][0]["then"] == "answered"
+
+
+def test_no_more_than_ten_verdicts_are_told(llm, gateway):
+    a, b = llm("a", chat=[replies(501), answers()] * 8), llm("b")
+    gw = gateway(a, b)
+    for _ in range(16):
+        gw.chat()
+    verdicts = gw.backend("a")["verdicts"]
+    assert [v["verdict"] for v in verdicts] == ["ok", "http_501"] * 5
 
 
 def test_explain_an_unknown_model_fails(cli, llm, gateway):

@@ -41,7 +41,8 @@ static void names_the_outcomes_as_the_metrics_do(void **state)
     (void)state;
     assert_string_equal(outcome_name(OUTCOME_ok), "ok");
     assert_string_equal(outcome_name(OUTCOME_client_left), "client_left");
-    assert_int_equal(OUTCOME_COUNT, 5);
+    assert_string_equal(outcome_name(OUTCOME_last_resort), "last_resort");
+    assert_int_equal(OUTCOME_COUNT, 6);
 }
 
 static void counts_each_outcome_of_each_model_apart(void **state)
@@ -57,6 +58,20 @@ static void counts_each_outcome_of_each_model_apart(void **state)
     assert_int_equal(tally_ends(t, TALLY_NONE, OUTCOME_refused), 1);
     assert_int_equal(sum_of_ends(t, 0), 3);
     assert_int_equal(sum_of_ends(t, TALLY_NONE), 1);
+}
+
+static void a_last_resort_is_an_end_and_told_by_kind(void **state)
+{
+    struct tally *t = *state;
+    tally_last_resort(t, 0, LAST_RESORT_CACHE);
+    tally_last_resort(t, 0, LAST_RESORT_CACHE);
+    tally_last_resort(t, 0, LAST_RESORT_MESSAGE);
+    assert_int_equal(tally_last_resorts(t, 0, LAST_RESORT_CACHE), 2);
+    assert_int_equal(tally_last_resorts(t, 0, LAST_RESORT_MESSAGE), 1);
+    assert_int_equal(tally_ends(t, 0, OUTCOME_last_resort), 3);
+    assert_int_equal(sum_of_ends(t, 0), 3);
+    assert_string_equal(last_resort_name(LAST_RESORT_CACHE), "cache");
+    assert_string_equal(last_resort_name(LAST_RESORT_MESSAGE), "message");
 }
 
 static void counts_each_resume_by_both_backends(void **state)
@@ -189,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TALLY_TEST(names_the_outcomes_as_the_metrics_do),
         TALLY_TEST(counts_each_outcome_of_each_model_apart),
+        TALLY_TEST(a_last_resort_is_an_end_and_told_by_kind),
         TALLY_TEST(counts_each_resume_by_both_backends),
         TALLY_TEST(an_answer_that_needs_nobody_more_has_no_gap),
         TALLY_TEST(a_gap_is_in_the_first_bucket_that_fits),
