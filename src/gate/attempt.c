@@ -125,13 +125,21 @@ static void tell_tokens(struct attempt *a)
     a->tokens_told = a->tokens;
 }
 
-/* Its silence is the client's doing. */
+/* Its silence says nothing of the backend. */
 static void tell_paused(struct attempt *a, bool is_paused)
 {
     if (is_paused != a->is_paused) {
         board_count_paused(a->worker->gateway->board, a->backend->index, is_paused);
     }
     a->is_paused = is_paused;
+}
+
+void attempt_allow_silence(struct attempt *a)
+{
+    a->may_be_silent = true;
+    if (!a->streams) {
+        tell_paused(a, true);
+    }
 }
 
 struct ended_attempt attempt_ended(const struct attempt *a)

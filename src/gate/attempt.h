@@ -128,6 +128,11 @@ bool attempt_has_rest(const struct attempt *a);
  * the piece. */
 void attempt_keep(struct attempt *a);
 
+/* Right after attempt_open: if it is not streamed, nothing is heard of it before its end,
+ * however long that takes; so the board is told not to count it among those that owe a token.
+ */
+void attempt_allow_silence(struct attempt *a);
+
 /* Stops and resumes reading from the backend (back-pressure). */
 void attempt_pause(struct attempt *a);
 void attempt_resume(struct attempt *a);

@@ -392,7 +392,9 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
         return false;
     }
     x->attempts++;
-    (*out)->may_be_silent = x->model->streams.upstream == UPSTREAM_NEVER;
+    if (x->model->streams.upstream == UPSTREAM_NEVER) {
+        attempt_allow_silence(*out);
+    }
     (*out)->share_due_ms =
         now_ms + (p->kind == PICK_TRIAL ? budget_trial_ms(left_ms, tiers_after(x, p))
                                         : budget_share_ms(left_ms, tiers_after(x, p)));

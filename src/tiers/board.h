@@ -106,7 +106,8 @@ uint64_t board_next_probe_ms(const struct board *b, uint32_t backend);
 bool board_begin(struct board *b, uint32_t backend);
 void board_end(struct board *b, uint32_t backend);
 
-/* One of them is not read from any more, because its client does not keep up; or is again. */
+/* The silence of one of them says nothing: it is not read from, because its client does not
+ * keep up, or it answers in one piece only. Or it does again. */
 void board_count_paused(struct board *b, uint32_t backend, bool is_paused);
 uint32_t board_paused(const struct board *b, uint32_t backend);
 

@@ -145,6 +145,31 @@ def test_a_slow_prompt_is_no_hang_where_nothing_counts(llm, gateway):
     assert not gw.logged("backend hangs")
 
 
+def test_a_long_plain_answer_is_no_hang_where_nothing_counts(llm, gateway):
+    """A single slot without counters: the request for one token would stand behind the answer."""
+    def slowly(q: Request, w: Wire) -> None:
+        w.pause(5)
+        answers("At last")(q, w)
+    one, two = llm("one", chat=slowly), llm("two")
+    one.token = hangs()
+    gw = gateway(one, two, health=HEALTH, deadlines=SHORT, streams="{upstream: never}")
+    answer = gw.chat()
+    assert answer.backend == "one" and answer.text == "At last"
+    assert not gw.logged("backend hangs") and not one.token_requests
+    assert gw.state("one") == "HEALTHY"
+
+
+def test_a_stream_beside_it_still_finds_a_hang(llm, gateway):
+    one, two = llm("one", chat=hangs()), llm("two")
+    one.token = hangs()
+    gw = gateway(one, two, health=HEALTH, deadlines=SHORT, streams="{upstream: never}")
+    sock = gw.open_chat({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+    wait_until(lambda: one.chats, 5, "the plain one is there")
+    assert gw.chat(stream=True).backend == "two"
+    assert gw.wait_state("one", "DOWN")["verdicts"][-1]["verdict"] == "first_token_timeout"
+    sock.close()
+
+
 def test_an_idle_backend_is_not_asked(llm, gateway):
     one = llm("one")
     one.metrics = counts()

@@ -218,10 +218,17 @@ def ask_in_background(gw, count: int):
     return all_of_them
 
 
-def test_frozen_under_load_it_hangs_everybody_is_answered_and_it_comes_back_with_a_token(running, gateway):
+def on_the_ramp(gw):
+    """The first tier gets a share of its requests, and not all."""
+    member = gw.status()["models"][0]["tiers"][0]["backends"][0]
+    return member["status"] == "ramp" and 0 < member["share"] < 100
+
+
+def test_frozen_under_load_it_hangs_everybody_is_answered_and_it_returns_by_the_ramp(running, gateway):
     """Its health requests have a long time-out and its streams longer deadlines: what finds it is silence."""
     one, two = running
     gw = gateway(*running, deadlines="{first_token: 4s, first_token_per_1k: 0, stall: 60s}",
+                 breaker="{trial: 500ms, trial_max: 2s, dwell: 0, slow_start: 8s}",
                  health="{interval: 500ms, timeout: 60s, hang_after: 4s, counters: 500ms}")
     wait_until(lambda: gw.backend("one")["engine"], 20, "its slots are read")
     assert gw.chat(**ASK).backend == "one"
@@ -242,6 +249,10 @@ def test_frozen_under_load_it_hangs_everybody_is_answered_and_it_comes_back_with
         thawed(one)
     gw.wait_state("one", "HEALTHY", 60)
     assert gw.logged("backend no longer hangs")
+    # Requests are what proves it; the first ones mostly go to the other.
+    wait_until(lambda: gw.chat(**ASK).status == 200 and on_the_ramp(gw), 60, "it gets a share")
+    wait_until(lambda: gw.chat(**ASK).status == 200 and
+               gw.status()["models"][0]["tiers"][0]["backends"][0]["share"] == 100, 60, "it gets all")
     assert gw.chat(**ASK).backend == "one"
     assert found_s < 30
 
