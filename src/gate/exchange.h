@@ -89,6 +89,7 @@ struct exchange {
     bool has_begun;      /* there is content: given to the client, or collected for it */
     bool is_committed;   /* content has gone out */
     uint32_t resumes;
+    struct assembly *kept; /* what a streaming client got, for the last resort; or NULL */
     struct chat_request request;
     struct transcript transcript; /* of answers that may have to go on elsewhere */
 
@@ -121,7 +122,6 @@ struct exchange {
     uint64_t broken_at_ms;
     uint32_t broken_backend;   /* index of the one that broke then */
     struct assembly *assembly; /* non-streaming client, streaming backend */
-    struct assembly *kept;     /* what a streaming client got, for the last resort; or NULL */
     struct client_error error; /* what the step `fail` says */
     struct client_error
         too_long; /* a backend's word that the request does not fit; status 0: none */

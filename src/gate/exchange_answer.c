@@ -95,9 +95,11 @@ void exchange_note_given(struct exchange *x)
     if (x->keeps_transcript) {
         transcript_add(&x->transcript, &a->event);
     }
-    last_resort_hear(x, a->event.tool_chunk);
-    last_resort_hear(x, a->event.chunk);
-    last_resort_hear(x, a->event.usage_chunk);
+    if (x->kept) {
+        last_resort_hear(x, a->event.tool_chunk);
+        last_resort_hear(x, a->event.chunk);
+        last_resort_hear(x, a->event.usage_chunk);
+    }
     bool is_new = a->event.content.len > 0 || a->event.tool_chunk.len > 0 || a->finished;
     if (x->is_resuming && is_new) {
         note_resumed(x);
