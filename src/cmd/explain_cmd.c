@@ -7,10 +7,21 @@
 struct explain_options {
     bool json;
     const char *admin;
+    const char *tokens; /* NULL: none */
+    const char *needs;  /* likewise */
 };
 
-static const struct option_row OPTIONS[] = {OPTION_JSON(struct explain_options, json),
-                                            OPTION_ADMIN(struct explain_options, admin)};
+static const struct option_row OPTIONS[] = {
+    OPTION_JSON(struct explain_options, json),
+    OPTION_ADMIN(struct explain_options, admin),
+    {.name = "tokens",
+     .value = "N",
+     .offset = offsetof(struct explain_options, tokens),
+     .help = "of a request that needs room for so many"},
+    {.name = "needs",
+     .value = "LIST",
+     .offset = offsetof(struct explain_options, needs),
+     .help = "and any of tools,vision,json_schema,logprobs"}};
 
 const struct command EXPLAIN_COMMAND = {
     .name = "explain",
@@ -29,22 +40,35 @@ static bool is_unreserved(char c)
            c == '-' || c == '.' || c == '_' || c == '~';
 }
 
-/* "/explain?model=" with the name percent-encoded. */
-static struct str make_target(const char *model, struct arena *a)
+static struct str encode(const char *text, struct arena *a)
 {
-    static const char PATH[] = "/explain?model=";
-    struct str name = str_from(model);
-    char *out = arena_alloc(a, sizeof(PATH) + name.len * 3);
-    size_t len = sizeof(PATH) - 1;
-    memcpy(out, PATH, sizeof(PATH));
-    for (size_t i = 0; i < name.len; i++) {
-        if (is_unreserved(name.ptr[i])) {
-            out[len++] = name.ptr[i];
+    struct str plain = str_from(text);
+    char *out = arena_alloc(a, plain.len * 3 + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < plain.len; i++) {
+        if (is_unreserved(plain.ptr[i])) {
+            out[len++] = plain.ptr[i];
         } else {
-            len += (size_t)snprintf(out + len, 4, "%%%02X", (unsigned char)name.ptr[i]);
+            len += (size_t)snprintf(out + len, 4, "%%%02X", (unsigned char)plain.ptr[i]);
         }
     }
     return str_of(out, len);
+}
+
+/* "/explain?model=NAME&tokens=N&needs=LIST", the values percent-encoded. */
+static struct str make_target(const char *model, const struct explain_options *o,
+                              struct arena *a)
+{
+    struct str target = arena_printf(a, "/explain?model=%.*s", STR_FMT(encode(model, a)));
+    if (o->tokens) {
+        target =
+            arena_printf(a, "%.*s&tokens=%.*s", STR_FMT(target), STR_FMT(encode(o->tokens, a)));
+    }
+    if (o->needs) {
+        target =
+            arena_printf(a, "%.*s&needs=%.*s", STR_FMT(target), STR_FMT(encode(o->needs, a)));
+    }
+    return target;
 }
 
 static void print_next(const json_t *explained, struct arena *a)
@@ -172,7 +196,7 @@ static int explain(const char *model, const struct explain_options *o)
     struct arena a;
     json_t *explained = NULL;
     arena_init(&a);
-    int code = admin_get("explain", o->admin, make_target(model, &a), &got, &explained);
+    int code = admin_get("explain", o->admin, make_target(model, o, &a), &got, &explained);
     if (code == CMD_FINE && o->json) {
         admin_print_body(&got);
     } else if (code == CMD_FINE) {

@@ -1,6 +1,7 @@
 #include "gate/answer.h"
 
 #include "base/check.h"
+#include "gate/swap_notice.h"
 
 enum { TRAIL_MAX = 2048, LINE_PARTS_MAX = 32, ANSWER_PARTS_MAX = 72 };
 
@@ -164,19 +165,28 @@ static struct str make_lines(struct exchange *x, const struct client_error *e)
     return arena_join(&x->arena, l.part, l.count);
 }
 
-static struct annotation annotation_of(const struct exchange *x)
+/* A degraded answer carries its configured notice each time, a swapped model's only now and
+ * then. */
+static struct str notice_of(struct exchange *x)
+{
+    const struct answerer *by = &x->by;
+    if (by->kind != ANSWERER_BACKEND) {
+        return by->notice;
+    }
+    bool is_configured = by->plan.is_degraded && by->backend->degrade.notice.len > 0;
+    return is_configured ? by->backend->degrade.notice : swap_notice(x);
+}
+
+static struct annotation annotation_of(struct exchange *x)
 {
     const struct answerer *by = &x->by;
     if (x->worker->gateway->settings->annotate != ANNOTATE_BODY) {
         return (struct annotation){.degraded = false};
     }
-    bool is_last_resort = by->kind != ANSWERER_BACKEND;
-    bool is_degraded = is_last_resort || by->plan.is_degraded;
-    struct str notice = is_last_resort ? by->notice : by->backend->degrade.notice;
     return (struct annotation){.backend = answerer_name(by),
-                               .degraded = is_degraded,
+                               .degraded = by->kind != ANSWERER_BACKEND || by->plan.is_degraded,
                                .resumed = x->resumes > 0,
-                               .notice = is_degraded ? notice : STR_NONE};
+                               .notice = notice_of(x)};
 }
 
 static void let_client_go(struct exchange *x)

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "gate/inquiry.h"
+#include "gate/offer_look.h"
 #include "llm/calibration.h"
 #include "llm/model_list.h"
 #include "net/upstream.h"
@@ -18,6 +19,7 @@ enum {
     LOOK_LEAST_MS = 100, /* between two looks, whatever the configuration says */
     QUESTION_MOST_MS = 120000,
     LIST_MAX = 1 << 20,
+    OFFER_MAX = 8 << 20, /* with licence and template */
     ANSWER_MAX = 256 << 10
 };
 
@@ -27,9 +29,11 @@ struct subject {
     struct measured measured;
     uint64_t identity; /* as last told; 0: not told */
     bool is_measurable;
+    struct offer_look look;
+    uint64_t offer_after_ms; /* no answer came: not before the next look */
 };
 
-enum doing { DOING_NOTHING, DOING_LOOK, DOING_QUESTION };
+enum doing { DOING_NOTHING, DOING_LOOK, DOING_OFFER, DOING_QUESTION };
 
 /* One backend. */
 struct patient {
@@ -42,8 +46,9 @@ struct patient {
     struct task task;
     struct timer timer;
     bool has_looked;
-    uint64_t look_ms;        /* when the next look is due */
-    uint32_t looked_outages; /* as they were at the last one */
+    uint64_t look_ms;         /* when the next look is due */
+    uint32_t looked_outages;  /* as they were at the last one */
+    struct subject *offering; /* whom DOING_OFFER is about */
 
     /* The measurement under way; it outlives questions that were cut off. */
     struct subject *measures; /* NULL: none */
@@ -129,19 +134,41 @@ static uint64_t look_interval_ms(const struct patient *p)
     return shortest < LOOK_LEAST_MS ? LOOK_LEAST_MS : shortest;
 }
 
+/* What was told before an outage holds no more. */
+static void forget_offers(struct patient *p)
+{
+    for (uint32_t i = 0; i < p->backend->serving_count; i++) {
+        p->subjects[i].look = (struct offer_look){.is_told = false};
+        p->subjects[i].offer_after_ms = 0;
+    }
+}
+
 static void begin_look(struct patient *p)
 {
+    uint32_t outages = board_outages(board_of(p), p->backend->index);
+    if (p->has_looked && outages != p->looked_outages) {
+        forget_offers(p);
+    }
     p->doing = DOING_LOOK;
     p->has_looked = true;
-    p->looked_outages = board_outages(board_of(p), p->backend->index);
+    p->looked_outages = outages;
     open_inquiry(p,
                  (struct inquiry_conf){.path = gateway_dialect(p->backend)->models_path,
                                        .answer_max = LIST_MAX},
                  p->backend->health.timeout_ms);
 }
 
+static void publish_offer(const struct patient *p, const struct subject *s)
+{
+    offer_look_publish(&s->look, board_offers(board_of(p)), s->serving);
+}
+
 static void note_identity(const struct patient *p, struct subject *s, uint64_t identity)
 {
+    if (identity != 0 && s->identity != 0 && identity != s->identity) {
+        s->look = (struct offer_look){.is_told = false};
+        offers_forget(board_offers(board_of(p)), s->serving->index);
+    }
     if (measured_is_outdated(&s->measured, identity) && identity != s->identity) {
         log_info("another model than before", LOG_STR("backend", p->backend->name),
                  LOG_STR("model", s->serving->model));
@@ -160,7 +187,9 @@ static void note_entry(const struct patient *p, struct subject *s, const struct 
     s->is_measurable = !e->is_absent;
     if (!e->is_absent) {
         note_identity(p, s, e->identity);
+        s->look.listed = *e;
     }
+    publish_offer(p, s);
 }
 
 /* Where the list cannot be had, nothing is known of a server that may have to load the model
@@ -180,6 +209,52 @@ static void take_list(struct patient *p, enum err e)
             s->is_measurable = !d->lists_loaded;
         }
     }
+}
+
+/* --- asking what a model can take --- */
+
+static struct subject *find_unasked(struct patient *p)
+{
+    bool can_ask = model_offer_path(gateway_dialect(p->backend)) != NULL;
+    for (uint32_t i = 0; can_ask && i < p->backend->serving_count; i++) {
+        struct subject *s = &p->subjects[i];
+        if (s->serving->calibrate_ms > 0 && now_of(p) >= s->offer_after_ms &&
+            offer_look_is_due(&s->look, s->identity)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void begin_offer(struct patient *p, struct subject *s)
+{
+    const struct dialect *d = gateway_dialect(p->backend);
+    struct arena a;
+    p->doing = DOING_OFFER;
+    p->offering = s;
+    arena_init(&a);
+    open_inquiry(p,
+                 (struct inquiry_conf){.path = model_offer_path(d),
+                                       .body = model_offer_body(d, s->serving->model, &a),
+                                       .answer_max = OFFER_MAX},
+                 p->backend->health.timeout_ms);
+    arena_fini(&a);
+}
+
+/* A server that has no such page is not asked again until something changes. */
+static void take_offer(struct patient *p, enum err e)
+{
+    struct subject *s = p->offering;
+    struct model_offer told;
+    if (e != ERR_OK && e != ERR_TOO_LARGE) {
+        s->offer_after_ms = p->look_ms;
+        return;
+    }
+    bool is_told = e == ERR_OK && p->inquiry.status == 200 &&
+                   model_offer_read(gateway_dialect(p->backend), inquiry_body(&p->inquiry),
+                                    &told) == ERR_OK;
+    offer_look_take(&s->look, is_told ? &told : NULL, s->identity);
+    publish_offer(p, s);
 }
 
 /* --- measuring --- */
@@ -344,6 +419,24 @@ static bool must_make_way(const struct patient *p)
            board_view(board_of(p), p->backend->index, now_of(p)).in_flight > 0;
 }
 
+static void take_inquiry(struct patient *p, enum err e)
+{
+    switch (p->doing) {
+    case DOING_LOOK:
+        take_list(p, e);
+        return;
+    case DOING_OFFER:
+        take_offer(p, e);
+        return;
+    case DOING_QUESTION:
+        take_answer(p, e);
+        return;
+    case DOING_NOTHING:
+        break;
+    }
+    BUG("an answer to no inquiry");
+}
+
 static void proceed(struct patient *p)
 {
     enum err e = inquiry_next(&p->inquiry, now_of(p));
@@ -353,11 +446,7 @@ static void proceed(struct patient *p)
         }
         return;
     }
-    if (p->doing == DOING_LOOK) {
-        take_list(p, e);
-    } else {
-        take_answer(p, e);
-    }
+    take_inquiry(p, e);
     close_inquiry(p);
 }
 
@@ -399,7 +488,12 @@ static void choose(struct patient *p)
         begin_look(p);
         return;
     }
-    struct subject *s = find_due(p);
+    struct subject *s = find_unasked(p);
+    if (s) {
+        begin_offer(p, s);
+        return;
+    }
+    s = find_due(p);
     if (!s) {
         look_again_at(p, next_ms(p));
     } else if (!begin_question(p, s)) {
@@ -458,14 +552,13 @@ static void init_patient(struct calibrator *c, struct patient *p, const struct b
     look_again_at(p, loop_now_ms(c->loop));
 }
 
-/* Some model wants to know, and asking costs nobody money. */
+/* Some model wants it looked at, and asking costs nobody money. */
 static bool is_patient(const struct catalog *catalog, const struct backend *b)
 {
     const struct dialect *d = gateway_dialect(b);
     bool is_wished = false;
     for (uint32_t i = 0; i < b->serving_count; i++) {
-        const struct serving *s = &catalog->servings[b->first_serving + i];
-        is_wished = is_wished || s->may_resume || (d->lists_loaded && s->calibrate_ms > 0);
+        is_wished = is_wished || catalog->servings[b->first_serving + i].calibrate_ms > 0;
     }
     return is_wished && d->models_path && !backend_type_is_paid(b->type);
 }

@@ -5,9 +5,11 @@
 
 /*
  * Measures beside the traffic, on the control thread, what each backend can resume (llm/
- * calibration.h), and looks every now and then which models it has (llm/model_list.h).
+ * calibration.h), and looks every now and then which models it has (llm/model_list.h) and what
+ * those can take (llm/model_offer.h).
  *
- *      look ──▶ measure each serving that is due ──▶ wait for the next look, or for a change
+ *      look ──▶ ask what is not known of each serving ──▶ measure each that is due ──▶ wait for
+ * the next look, or for a change
  *
  * It never stands in anybody's way: only HEALTHY backends without an attempt in flight are
  * measured, at most two at once and one question each, and an attempt that begins cuts the

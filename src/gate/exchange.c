@@ -288,16 +288,7 @@ static uint32_t tiers_after(const struct exchange *x, const struct pick *p)
     return others;
 }
 
-static size_t member_count(const struct model *m)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < m->tier_count; i++) {
-        count += m->tiers[i].member_count;
-    }
-    return count;
-}
-
-static struct client_error nobody_left(const struct exchange *x)
+static struct client_error nobody_left(struct exchange *x)
 {
     if (x->is_committed) {
         return exchange_interrupted();
@@ -305,7 +296,7 @@ static struct client_error nobody_left(const struct exchange *x)
     if (x->too_long.status != 0) {
         return x->too_long;
     }
-    if (x->unmappable.status != 0 && x->unmappable_count == member_count(x->model)) {
+    if (exchange_is_impossible(x)) {
         return (struct client_error){.status = x->unmappable.status,
                                      .type = x->unmappable.type,
                                      .code = x->unmappable.code,
@@ -330,7 +321,8 @@ static bool choose(struct exchange *x, struct pick *p, uint32_t *tries)
                                              .board = w->gateway->board,
                                              .tried = &x->tried,
                                              .now_ms = exchange_now(x),
-                                             .may_try = x->attempts == 0},
+                                             .may_try = x->attempts == 0,
+                                             .needs = exchange_needs(x)},
                         &w->rand, p);
 }
 
@@ -583,6 +575,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
     hedge_budget_count(&w->gateway->hedge_budget[x->model->index], &x->model->hedge);
     x->due_ms = x->started_ms + total_ms(x->model);
     x->keeps_transcript = x->request.n == 1 && x->model->streams.resume != RESUME_POLICY_OFF;
+    exchange_set_needs(x);
     http_conn_attach(client, on_client, x);
     exchange_wake(x, WAKE_START);
 }

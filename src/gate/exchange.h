@@ -12,6 +12,7 @@
 #include "llm/client_reply.h"
 #include "llm/transcript.h"
 #include "net/http_server.h"
+#include "tiers/fit.h"
 #include "tiers/picker.h"
 
 /*
@@ -61,8 +62,9 @@ struct answerer {
     const struct backend *backend; /* NULL: nobody yet, or no backend */
     uint32_t tier;                 /* 0 … */
     struct degrade_plan plan;
-    struct str notice; /* of a last resort */
-    uint64_t age_s;    /* of an answer from memory */
+    const struct tier_member *member; /* with the backend */
+    struct str notice;                /* of a last resort */
+    uint64_t age_s;                   /* of an answer from memory */
 };
 
 struct exchange {
@@ -124,7 +126,10 @@ struct exchange {
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
     struct client_error
-        too_long; /* a backend's word that the request does not fit; status 0: none */
+        too_long;       /* a backend's word that the request does not fit; status 0: none */
+    struct needs needs; /* by exchange_needs */
+    bool may_notice;    /* another model answers, and its conversation was not told lately */
+    bool has_claimed;   /* may_notice is settled */
 
     /* private: */
     struct arena arena;

@@ -51,7 +51,8 @@ void exchange_now_answers(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
     hedge_settle(x);
-    x->by = (struct answerer){.backend = a->backend, .tier = a->pick.tier, .plan = a->plan};
+    x->by = (struct answerer){
+        .backend = a->backend, .tier = a->pick.tier, .plan = a->plan, .member = a->pick.member};
 }
 
 enum failure exchange_begin_answer(struct exchange *x)

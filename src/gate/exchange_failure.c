@@ -94,6 +94,7 @@ static void note_too_long(struct exchange *x, enum failure f)
     if (f == FAILURE_context_exceeded) {
         x->too_long = client_error_of(x);
         x->too_long.code = "context_length_exceeded";
+        exchange_note_refusal(x);
     }
 }
 
@@ -156,6 +157,7 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     if (x->hedge) {
         note_broken(x, f);
         note_failure(x, f, "the other attempt goes on");
+        note_too_long(x, f);
         return hedge_go_on(x);
     }
     if (wants_restart(x, f)) {
@@ -284,6 +286,7 @@ void exchange_succeed(struct exchange *x)
     gateway_note_answer(x->worker->gateway, a->pick.member, attempt_ended(a), exchange_now(x));
     board_count_attempt(board, a->backend->index, true);
     exchange_tally_whole(x);
+    exchange_note_prompt(x);
     log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
               LOG_STR("backend", a->backend->name), LOG_NUM("attempts", x->attempts),
               LOG_NUM("took_ms", exchange_now(x) - x->started_ms));

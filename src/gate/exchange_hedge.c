@@ -40,7 +40,8 @@ static bool find_other(struct exchange *x, struct pick *p)
                                              .board = w->gateway->board,
                                              .tried = &tried,
                                              .now_ms = exchange_now(x),
-                                             .usable_only = true},
+                                             .usable_only = true,
+                                             .needs = exchange_needs(x)},
                         &w->rand, p);
 }
 

@@ -59,6 +59,24 @@ uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
 bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tries,
                            enum resume_way way, struct attempt **out);
 
+/* --- what the request needs (exchange_needs.c) --- */
+
+/* From the request that was read. */
+void exchange_set_needs(struct exchange *x);
+
+/* As they are now: a resume's prompt has what was given, too. */
+const struct needs *exchange_needs(struct exchange *x);
+
+/* Takes in the backend's word that its context is too short. */
+void exchange_note_refusal(struct exchange *x);
+
+/* A whole answer: how long its prompt's tokens were. */
+void exchange_note_prompt(struct exchange *x);
+
+/* Whether no backend of the model can do what is asked for, whatever its state: the client's
+ * own error is in x->unmappable then. */
+bool exchange_is_impossible(struct exchange *x);
+
 /* True after so many reads in one turn: the others have theirs, and this exchange is woken
  * again. A backend that floods must not keep a worker. */
 bool exchange_turn_is_over(struct exchange *x);

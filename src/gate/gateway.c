@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rand.h"
 #include "llm/dialect.h"
 #include "net/tls.h"
 
@@ -107,6 +108,13 @@ static void no_one(void *arg)
     (void)arg;
 }
 
+static uint64_t random_salt(void)
+{
+    struct rand r;
+    rand_seed(&r);
+    return rand_next(&r);
+}
+
 enum err gateway_new(const struct settings *s, struct gateway **out, const char **why)
 {
     struct gateway *g = mem_alloc(sizeof(*g));
@@ -121,6 +129,8 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->tally = tally_new(&s->catalog);
     g->verdicts = verdict_log_new(&s->catalog);
     g->answer_cache = make_cache(s);
+    g->notices = notices_new();
+    g->notices_salt = random_salt();
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
     g->retry_budget =
@@ -160,6 +170,7 @@ void gateway_free(struct gateway **g)
     tally_free(&gone->tally);
     verdict_log_free(&gone->verdicts);
     answer_cache_free(&gone->answer_cache);
+    notices_free(&gone->notices);
     arena_fini(&gone->arena);
     free(gone);
 }

@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "tiers/board.h"
 #include "tiers/hedge.h"
+#include "tiers/notices.h"
 #include "tiers/retry_budget.h"
 #include "tiers/tally.h"
 #include "tiers/verdict_log.h"
@@ -37,6 +38,8 @@ struct gateway {
     struct retry_budget **retry_budget; /* one a model */
     struct hedge_budget *hedge_budget;  /* one a model */
     struct answer_cache *answer_cache;  /* NULL: no model keeps answers */
+    struct notices *notices;            /* which conversations were told of another model */
+    uint64_t notices_salt;
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */
     _Atomic uint64_t exchange_serial;

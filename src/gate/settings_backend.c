@@ -1,5 +1,6 @@
 #include "base/conf_value.h"
 #include "gate/settings_private.h"
+#include "tiers/fit.h"
 #include "tiers/flow.h"
 
 enum { API_KEY_BYTES = 4096, URL_BYTES = 2048, HEADER_BYTES = 8192, FLOW_MOST = 100000 };
@@ -266,8 +267,17 @@ static const struct conf_row BACKEND_ROWS[] = {
      .type = CONF_READ,
      .read = read_own_degrade,
      .help = "its own in place of its type's; off for none"},
+    {.name = "context",
+     .type = CONF_SIZE,
+     CONF_FIELD(struct backend, offer.context),
+     .min = 1,
+     .max = CONTEXT_MAX,
+     .help = "tokens of prompt and answer together; else it is learnt"},
+    {.name = "capabilities",
+     .type = CONF_READ,
+     .read = offer_read_capabilities,
+     .help = "what it can and cannot do; what is left out is learnt"},
     {.name = "max_concurrent", .type = CONF_LATER},
-    {.name = "context", .type = CONF_LATER},
     {.name = "weight", .type = CONF_LATER},
     {.name = "agent", .type = CONF_LATER},
     {.name = "managed", .type = CONF_LATER},

@@ -74,6 +74,7 @@ extern const struct conf_table DEGRADE_TABLE;
 extern const struct conf_table STREAMS_TABLE;
 extern const struct conf_table BACKEND_TABLE;
 extern const struct conf_table BACKEND_TLS_TABLE;
+extern const struct conf_table CAPABILITIES_TABLE;
 extern const struct conf_table MODEL_TABLE;
 extern const struct conf_table KEY_TABLE;
 
@@ -102,6 +103,9 @@ void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degra
 /* The root's: a mapping from types to such. */
 void policy_read_degrades(struct conf *c, const struct conf_node *n,
                           struct degrade_policy by_type[BACKEND_TYPES]);
+
+/* A backend's `capabilities`. */
+void offer_read_capabilities(struct conf *c, const struct conf_node *n, void *into);
 
 /* False when there is none of that name. */
 bool type_find(struct str name, enum backend_type *out);

@@ -1,5 +1,6 @@
 #include "llm/chat_request.h"
 
+#include "llm/chat_wants.h"
 #include "llm/members.h"
 #include "wire/json.h"
 
@@ -12,6 +13,11 @@ enum member {
     MAX_COMPLETION_TOKENS,
     TEMPERATURE,
     N,
+    TOOLS,
+    FUNCTIONS,
+    RESPONSE_FORMAT,
+    LOGPROBS,
+    TOP_LOGPROBS,
     MEMBER_COUNT
 };
 
@@ -24,6 +30,11 @@ static const struct str member_names[MEMBER_COUNT] = {
     [MAX_COMPLETION_TOKENS] = STR_INIT("max_completion_tokens"),
     [TEMPERATURE] = STR_INIT("temperature"),
     [N] = STR_INIT("n"),
+    [TOOLS] = STR_INIT("tools"),
+    [FUNCTIONS] = STR_INIT("functions"),
+    [RESPONSE_FORMAT] = STR_INIT("response_format"),
+    [LOGPROBS] = STR_INIT("logprobs"),
+    [TOP_LOGPROBS] = STR_INIT("top_logprobs"),
 };
 
 /* Whole numbers up to here are exact in every JSON parser. */
@@ -254,10 +265,24 @@ static enum err read_n(struct reading *rd)
     return e;
 }
 
+/* Nothing is judged here: backends differ in what they take. */
+static enum err read_wants(struct reading *rd)
+{
+    const struct str *v = rd->value;
+    struct chat_request *out = rd->out;
+    uint64_t image_bytes = chat_wants_image_bytes(v[MESSAGES], &out->wants.vision);
+    out->wants.tools = chat_wants_list(v[TOOLS]) || chat_wants_list(v[FUNCTIONS]);
+    out->wants.json_schema = chat_wants_schema(v[RESPONSE_FORMAT]);
+    out->wants.logprobs = chat_wants_logprobs(v[LOGPROBS], v[TOP_LOGPROBS]);
+    out->text_bytes = v[MESSAGES].len - image_bytes + v[TOOLS].len + v[FUNCTIONS].len;
+    return ERR_OK;
+}
+
 static enum err read_members(struct reading *rd)
 {
     static enum err (*const steps[])(struct reading *) = {
-        read_model, read_messages, read_stream, read_max_tokens, read_temperature, read_n};
+        read_model,       read_messages, read_stream, read_max_tokens,
+        read_temperature, read_n,        read_wants};
     enum err e = ERR_OK;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == ERR_OK; i++) {
         e = steps[i](rd);
@@ -289,6 +314,7 @@ enum err chat_request_read(struct str body, struct arena *a, struct chat_request
         .max_tokens = rd.value[MAX_TOKENS],
         .max_completion_tokens = rd.value[MAX_COMPLETION_TOKENS],
         .temperature = rd.value[TEMPERATURE],
+        .messages = rd.value[MESSAGES],
     };
     *out = request;
     return ERR_OK;

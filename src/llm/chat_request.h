@@ -33,6 +33,16 @@ struct chat_members {
     struct str max_tokens;
     struct str max_completion_tokens;
     struct str temperature;
+    struct str messages;
+};
+
+/* What it asks for and not every backend can. What is written in a way that no backend takes
+ * need not be found: the backend says so. */
+struct chat_wants {
+    bool tools;       /* tools or functions, not empty */
+    bool vision;      /* some message has an image */
+    bool json_schema; /* response_format is of that type */
+    bool logprobs;
 };
 
 struct chat_request {
@@ -48,6 +58,8 @@ struct chat_request {
     double temperature;
     uint32_t n;            /* choices asked for, 1 … 128 */
     uint64_t prompt_bytes; /* of `messages` as JSON, for estimates */
+    uint64_t text_bytes;   /* the same with the tools' and without the images' */
+    struct chat_wants wants;
     struct chat_members raw;
 };
 

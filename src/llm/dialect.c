@@ -22,6 +22,7 @@ bool upstream_error_is_context(const struct upstream_error *e)
     static const struct str words[] = {STR_INIT("context_length_exceeded"),
                                        STR_INIT("exceed_context_size"),
                                        STR_INIT("maximum context length"),
+                                       STR_INIT("max_model_len="),
                                        STR_INIT("exceeds the available context size"),
                                        STR_INIT("prompt is too long"),
                                        STR_INIT("input length exceeds the context length")};
@@ -32,6 +33,35 @@ bool upstream_error_is_context(const struct upstream_error *e)
         }
     }
     return false;
+}
+
+/* The number that stands behind `words` in the text; 0: none. */
+static uint32_t number_behind(struct str text, struct str words)
+{
+    const char *at = memmem(text.ptr, text.len, words.ptr, words.len);
+    size_t digits = 0;
+    uint64_t number = 0;
+    if (text.len == 0 || !at) {
+        return 0;
+    }
+    struct str rest = str_from_at(text, (size_t)(at - text.ptr) + words.len);
+    while (digits < rest.len && rest.ptr[digits] >= '0' && rest.ptr[digits] <= '9') {
+        digits++;
+    }
+    enum err e = str_to_u64(str_of(rest.ptr, digits), UINT32_MAX, &number);
+    return e == ERR_OK ? (uint32_t)number : 0;
+}
+
+uint32_t upstream_error_context(const struct upstream_error *e)
+{
+    static const struct str words[] = {STR_INIT("context length is "),
+                                       STR_INIT("max_model_len="), STR_INIT("context size ("),
+                                       STR_INIT(" tokens > ")};
+    uint32_t number = e->n_ctx;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && number == 0; i++) {
+        number = number_behind(e->message, words[i]);
+    }
+    return number;
 }
 
 void reply_init(struct reply *r, const struct dialect *d, const struct chat_request *q,

@@ -41,6 +41,7 @@ struct upstream_error {
     struct str param;
     struct str code; /* as text, also when it was a number */
     int status;      /* HTTP status in `code` (400 … 599), or 0 */
+    uint32_t n_ctx;  /* llama.cpp: the context that was too short; 0: not told */
 };
 
 /* Whether it says that the request does not fit the model's context: servers say so with 400,
@@ -48,6 +49,9 @@ struct upstream_error {
  * "exceed_context_size_error", vLLM "maximum context length", Anthropic "prompt is too long").
  */
 bool upstream_error_is_context(const struct upstream_error *e);
+
+/* How long that context is, where it says so; 0: it does not. */
+uint32_t upstream_error_context(const struct upstream_error *e);
 
 /* One event of a backend's stream, understood. Slices live until the next reply_* call on it or
  * as long as the payload. */

@@ -1,5 +1,6 @@
 #include "llm/model_list.h"
 
+#include "llm/model_offer.h"
 #include "wire/json.h"
 
 static bool is_text(struct str value, struct str text)
@@ -45,6 +46,18 @@ static uint64_t identify(struct str entry)
     return sum;
 }
 
+/* vLLM's and Ollama's; llama.cpp tells the slot's elsewhere (GET /props). Of several, what fits
+ * all. */
+static void take_sizes(struct str entry, struct model_entry *out)
+{
+    uint32_t vllm = model_offer_number(json_get(entry, "max_model_len"));
+    uint32_t context = vllm != 0 ? vllm : model_offer_number(json_get(entry, "context_length"));
+    bool is_shorter = out->context == 0 || context < out->context;
+    out->context = context != 0 && is_shorter ? context : out->context;
+    uint32_t width = model_offer_number(json_path(entry, "meta", "n_embd", NULL));
+    out->embeddings = width != 0 ? width : out->embeddings;
+}
+
 /* A server that loads models at need says so of each. */
 static void take_entry(const struct dialect *d, struct str entry, struct model_entry *out)
 {
@@ -53,6 +66,7 @@ static void take_entry(const struct dialect *d, struct str entry, struct model_e
     out->is_loaded = d->lists_loaded || (tells && is_text(status, STR("loaded")));
     out->is_absent = tells && !out->is_loaded;
     out->identity = mix(out->identity, identify(entry));
+    take_sizes(entry, out);
 }
 
 enum err model_list_read(const struct dialect *d, struct str body, struct str model,

@@ -14,10 +14,12 @@
  */
 
 struct model_entry {
-    bool is_loaded;    /* said to be in memory */
-    bool is_absent;    /* said not to be */
-    uint64_t identity; /* of what stays the same as long as the model does (its name, root,
-                          sizes, digest; not times or permissions); 0: not told */
+    bool is_loaded;      /* said to be in memory */
+    bool is_absent;      /* said not to be */
+    uint64_t identity;   /* of what stays the same as long as the model does (its name, root,
+                            sizes, digest; not times or permissions); 0: not told */
+    uint32_t context;    /* tokens; 0: not told */
+    uint32_t embeddings; /* width of its vectors; 0: not told */
 };
 
 /* What the list says of `model`, a backend's own name for it. One that is not in the list of a

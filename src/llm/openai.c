@@ -45,11 +45,12 @@ static int status_of(struct str code)
 
 static void read_error_members(struct str object, struct arena *a, struct upstream_error *out)
 {
-    enum { MESSAGE, TYPE, PARAM, CODE, ERROR_TYPE, DETAIL, COUNT };
+    enum { MESSAGE, TYPE, PARAM, CODE, ERROR_TYPE, DETAIL, N_CTX, COUNT };
     static const struct str names[COUNT] = {
         [MESSAGE] = STR_INIT("message"), [TYPE] = STR_INIT("type"),
         [PARAM] = STR_INIT("param"),     [CODE] = STR_INIT("code"),
-        [DETAIL] = STR_INIT("detail"),   [ERROR_TYPE] = STR_INIT("error_type")};
+        [DETAIL] = STR_INIT("detail"),   [ERROR_TYPE] = STR_INIT("error_type"),
+        [N_CTX] = STR_INIT("n_ctx")};
     struct str value[COUNT];
     json_pick(NULL, object, names, COUNT, value);
     *out = (struct upstream_error){
@@ -58,6 +59,10 @@ static void read_error_members(struct str object, struct arena *a, struct upstre
         .param = text_of(value[PARAM], a),
         .code = text_of(value[CODE], a)};
     out->status = status_of(out->code);
+    uint64_t n_ctx = 0;
+    if (json_u64(value[N_CTX], UINT32_MAX, &n_ctx) == ERR_OK) {
+        out->n_ctx = (uint32_t)n_ctx;
+    }
 }
 
 /* `error` is the member of that name, which may be an object or a plain text; `object` holds

@@ -67,14 +67,51 @@ static struct str query_value(struct str query, struct str name, struct arena *a
     return STR_NONE;
 }
 
+/* 0 is no feature. */
+static uint32_t find_feature(struct str name)
+{
+    for (unsigned i = 0; i < FEATURES; i++) {
+        if (str_eq(name, str_from(feature_name(feature_at(i))))) {
+            return feature_at(i);
+        }
+    }
+    return 0;
+}
+
+/* `tokens=5000`, `needs=tools,vision`. False: they cannot be read. */
+static bool read_needs(struct str query, struct needs *out, struct arena *a)
+{
+    struct str tokens = query_value(query, STR("tokens"), a);
+    struct str names = query_value(query, STR("needs"), a);
+    if (tokens.len > 0 && str_to_u64(tokens, CONTEXT_MAX, &out->prompt_tokens) != ERR_OK) {
+        return false;
+    }
+    while (names.len > 0) {
+        uint32_t feature = find_feature(str_trim(str_cut(&names, ',')));
+        out->features |= feature;
+        if (feature == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void serve_explain(struct admin_api *api, struct http_conn *c, struct arena *a)
 {
-    struct str model = query_value(http_conn_request(c)->query, STR("model"), a);
+    struct str query = http_conn_request(c)->query;
+    struct str model = query_value(query, STR("model"), a);
+    struct explain_query q = {.asked = model};
+    if (!read_needs(query, &q.needs, a)) {
+        refuse(c, 400,
+               "tokens is a whole number, needs a list of tools, vision, json_schema, logprobs",
+               false);
+        return;
+    }
     if (model.len == 0) {
         refuse(c, 400, "the query must name a model: /explain?model=NAME", false);
         return;
     }
-    struct str body = explain_json(&api->conf.source, model, loop_now_ms(api->conf.loop), a);
+    struct str body = explain_json(&api->conf.source, &q, loop_now_ms(api->conf.loop), a);
     if (body.len == 0) {
         refuse(c, 404, "no model has that name", false);
         return;

@@ -162,6 +162,8 @@ static uint64_t until_ms_of(const struct pick_prospect *p)
     case PICK_USABLE:
     case PICK_DOWN:
     case PICK_TRIED:
+    case PICK_TOO_LONG:
+    case PICK_INCAPABLE:
         return 0;
     }
     BUG("no such pick status");
@@ -187,14 +189,16 @@ static void say_open(const struct breaker_view *c, char why[WHY_BYTES])
     (void)snprintf(why, WHY_BYTES, "breaker open: %s; %s", reason, then);
 }
 
-/* One sentence without a full stop about why it stands as it does. */
+/* One sentence without a full stop about why it stands as it does, whatever is needed. */
 static void say_status(const struct pick_prospect *p, char why[WHY_BYTES])
 {
     char cause[96];
     cause_text(p->backend.cause, cause, sizeof(cause));
-    switch (p->status) {
+    switch (p->bare) {
     case PICK_USABLE:
     case PICK_TRIED:
+    case PICK_TOO_LONG: /* of needs: say_fit */
+    case PICK_INCAPABLE:
         (void)snprintf(why, WHY_BYTES, "%s: %s", state_name(p->backend.state), cause);
         return;
     case PICK_RAMP:
@@ -219,6 +223,31 @@ static void say_status(const struct pick_prospect *p, char why[WHY_BYTES])
     BUG("no such pick status");
 }
 
+static json_t *number_or_null(uint32_t number)
+{
+    return number > 0 ? whole(number) : json_null();
+}
+
+/* null: not known. */
+static json_t *capabilities_object(const struct offer *offer)
+{
+    json_t *o = json_object();
+    for (unsigned i = 0; i < FEATURES; i++) {
+        enum feature f = feature_at(i);
+        bool is_known = (offer->known & f) != 0;
+        put(o, feature_name(f), is_known ? json_boolean((offer->can & f) != 0) : json_null());
+    }
+    put(o, "embeddings", number_or_null(offer->embeddings));
+    return o;
+}
+
+/* The same keys for status and explain. */
+static void put_offer(json_t *o, const struct offer *offer)
+{
+    put(o, "context", number_or_null(offer->context));
+    put(o, "capabilities", capabilities_object(offer));
+}
+
 /* The same keys for status and explain. */
 static void put_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms)
 {
@@ -241,6 +270,8 @@ static json_t *member_object(const struct status_source *s, const struct tier_me
     put(o, "status", json_string(pick_status_name(p.status)));
     put(o, "why", json_string(why));
     put_prospect(o, &p, now_ms);
+    struct offer offer = offers_of(board_offers(s->board), m->serving);
+    put_offer(o, &offer);
     return o;
 }
 
@@ -306,6 +337,7 @@ struct prospect {
     const struct tier_member *member;
     size_t tier;
     struct pick_prospect is;
+    struct offer offer;
 };
 
 /* What is told of it; `why` a sentence without a full stop. */
@@ -325,6 +357,7 @@ static json_t *prospect_object(const struct status_source *s, const struct prosp
     put(o, "why", json_string(say.why));
     put_prospect(o, &p->is, now_ms);
     put_judgement(o, s, p->member->backend, &p->is.backend, now_ms);
+    put_offer(o, &p->offer);
     return o;
 }
 
@@ -334,15 +367,40 @@ static bool is_candidate(const struct pick_prospect *p, bool of_reserve)
     return of_reserve ? pick_is_reserve(p->status, &p->breaker) : p->status == PICK_USABLE;
 }
 
+/* Where a request does not fit, by what it needs. */
+static void say_fit(const struct prospect *p, const struct needs *n, char why[WHY_BYTES])
+{
+    uint32_t missing = fit_missing(n, &p->offer);
+    uint64_t answer = fit_answer_tokens(n, &p->offer);
+    if (missing == 0) {
+        (void)snprintf(why, WHY_BYTES, "too long: %llu tokens do not fit its context of %u",
+                       (unsigned long long)(fit_prompt_tokens(n, &p->offer) + answer),
+                       p->offer.context);
+        return;
+    }
+    int len = snprintf(why, WHY_BYTES, "cannot serve the request: no");
+    for (unsigned i = 0; i < FEATURES; i++) {
+        if ((missing & feature_at(i)) != 0 && len > 0) {
+            len += snprintf(why + len, WHY_BYTES - (size_t)len, " %s",
+                            feature_name(feature_at(i)));
+        }
+    }
+}
+
 /* How one tier is told. */
 struct telling {
     bool is_first;     /* no better tier has a candidate */
     bool of_reserve;   /* no tier has anybody usable */
     bool only_healthy; /* a candidate of this tier is HEALTHY */
+    const struct needs *needs;
+    const struct prospect *roomiest; /* nobody is a candidate, and it is asked; else NULL */
 };
 
 static struct saying say_of(const struct prospect *p, const struct telling *t, const char *why)
 {
+    if (p == t->roomiest) {
+        return (struct saying){"next", why};
+    }
     if (!is_candidate(&p->is, t->of_reserve)) {
         return (struct saying){pick_status_name(p->is.status), why};
     }
@@ -362,7 +420,16 @@ struct prospects {
     size_t count;
 };
 
-static struct prospects judge_model(const struct status_source *s, const struct model *m,
+static struct prospect judge_member(const struct status_source *s, const struct tier_member *m,
+                                    const struct needs *needs, uint64_t now_ms)
+{
+    return (struct prospect){.member = m,
+                             .is = pick_prospect_for(s->board, m, needs, now_ms),
+                             .offer = offers_of(board_offers(s->board), m->serving)};
+}
+
+static struct prospects judge_model(const struct status_source *s,
+                                    const struct explain_query *q, const struct model *m,
                                     uint64_t now_ms, struct arena *a)
 {
     struct prospects all = {0};
@@ -374,8 +441,8 @@ static struct prospects judge_model(const struct status_source *s, const struct 
     for (size_t t = 0; t < m->tier_count; t++) {
         for (size_t i = 0; i < m->tiers[t].member_count; i++) {
             const struct tier_member *member = &m->tiers[t].members[i];
-            all.at[all.count++] = (struct prospect){
-                .member = member, .tier = t, .is = pick_prospect(s->board, member, now_ms)};
+            all.at[all.count] = judge_member(s, member, &q->needs, now_ms);
+            all.at[all.count++].tier = t;
         }
     }
     return all;
@@ -404,31 +471,53 @@ static bool has_healthy(const struct prospects *all, size_t tier)
     return false;
 }
 
-static struct telling telling_of(const struct prospects *all, size_t tier)
+/* As the picker's: whoever has the most room, where by the estimate nobody has enough. */
+static const struct prospect *find_roomiest(const struct prospects *all)
+{
+    const struct prospect *best = NULL;
+    if (has_candidate(all, SIZE_MAX, false) || has_candidate(all, SIZE_MAX, true)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        const struct prospect *p = &all->at[i];
+        if (pick_is_doubtful(&p->is) && (!best || p->offer.context > best->offer.context)) {
+            best = p;
+        }
+    }
+    return best;
+}
+
+static struct telling telling_of(const struct prospects *all, const struct needs *needs,
+                                 size_t tier)
 {
     bool of_reserve = !has_candidate(all, SIZE_MAX, false);
     return (struct telling){.is_first = tier == 0 || !has_candidate(all, tier - 1, of_reserve),
                             .of_reserve = of_reserve,
+                            .needs = needs,
+                            .roomiest = find_roomiest(all),
                             .only_healthy = has_healthy(all, tier)};
 }
 
-struct str explain_json(const struct status_source *s, struct str asked, uint64_t now_ms,
-                        struct arena *a)
+struct str explain_json(const struct status_source *s, const struct explain_query *q,
+                        uint64_t now_ms, struct arena *a)
 {
-    const struct model *m = catalog_find_model(s->catalog, asked);
+    const struct model *m = catalog_find_model(s->catalog, q->asked);
     if (!m) {
         return STR_NONE;
     }
-    struct prospects all = judge_model(s, m, now_ms, a);
+    struct prospects all = judge_model(s, q, m, now_ms, a);
     json_t *next = json_array();
     json_t *backends = json_array();
     struct telling t = {.is_first = false};
     for (size_t i = 0; i < all.count; i++) {
         if (i == 0 || all.at[i].tier != all.at[i - 1].tier) {
-            t = telling_of(&all, all.at[i].tier);
+            t = telling_of(&all, &q->needs, all.at[i].tier);
         }
         char why[WHY_BYTES];
         say_status(&all.at[i].is, why);
+        if (all.at[i].is.fit != FIT_WELL) {
+            say_fit(&all.at[i], &q->needs, why);
+        }
         struct saying say = say_of(&all.at[i], &t, why);
         if (strcmp(say.verdict, "next") == 0) {
             push(next, text(all.at[i].member->backend->name));
@@ -436,7 +525,7 @@ struct str explain_json(const struct status_source *s, struct str asked, uint64_
         push(backends, prospect_object(s, &all.at[i], say, now_ms));
     }
     json_t *o = json_object();
-    put(o, "asked", text(asked));
+    put(o, "asked", text(q->asked));
     put(o, "model", text(m->name));
     put(o, "next", next);
     put(o, "panic", json_boolean(m->may_panic && json_array_size(next) == 0));

@@ -61,6 +61,7 @@ struct board {
     struct slot *slots;
     struct known *known;       /* one a serving */
     struct breakers *breakers; /* likewise */
+    struct offers *offers;     /* likewise */
 };
 
 static uint64_t load(const shared_u64 *from)
@@ -131,6 +132,7 @@ struct board *board_new(const struct catalog *c, uint64_t now_ms)
     b->count = c->backend_count;
     b->known = make_known(c);
     b->breakers = breakers_new(c, now_ms);
+    b->offers = offers_new(c);
     if (b->count == 0) {
         return b;
     }
@@ -157,6 +159,7 @@ void board_free(struct board **b)
     free((*b)->slots);
     free((*b)->known);
     breakers_free(&(*b)->breakers);
+    offers_free(&(*b)->offers);
     free(*b);
     *b = NULL;
 }
@@ -164,6 +167,11 @@ void board_free(struct board **b)
 struct breakers *board_breakers(const struct board *b)
 {
     return b->breakers;
+}
+
+struct offers *board_offers(const struct board *b)
+{
+    return b->offers;
 }
 
 /* --- what is known of its models --- */
@@ -189,6 +197,7 @@ static void note_outage(struct board *b, uint32_t backend)
     for (uint32_t i = 0; i < of->serving_count; i++) {
         struct known *k = known_of(b, of->first_serving + i);
         doubt(k);
+        offers_forget(b->offers, of->first_serving + i);
         atomic_store_explicit(&k->residence, RESIDENCE_UNKNOWN, memory_order_relaxed);
     }
 }

@@ -8,14 +8,15 @@
 #include "tiers/catalog.h"
 #include "tiers/figures.h"
 #include "tiers/health.h"
+#include "tiers/offers.h"
 #include "tiers/vitals.h"
 
 /*
  * The board: what all threads know about all backends. Reading is lock-free (one atomic load a
  * field); what is learnt is taken in under one short lock per backend and is visible to every
  * other thread at once. Time is an argument. Any thread may call anything here. It owns the
- * breakers and tells them of outages, of failures and of answers; what else they know is asked
- * there.
+ * breakers and tells them of outages, of failures and of answers, and the offers, which forget
+ * at an outage; what else they know is asked there.
  */
 
 struct board;
@@ -26,6 +27,7 @@ void board_free(struct board **b);
 
 /* Live as long as the board. */
 struct breakers *board_breakers(const struct board *b);
+struct offers *board_offers(const struct board *b);
 
 struct backend_view {
     enum state state;

@@ -92,6 +92,14 @@ struct degrade_policy {
     struct str notice; /* empty: none */
 };
 
+/* What the configuration says that a backend can take; the rest is learnt (tiers/offers.h). */
+struct offer_policy {
+    uint32_t context;    /* tokens; 0: to be learnt */
+    uint32_t embeddings; /* width of its vectors; 0: to be learnt */
+    uint32_t known;      /* enum feature bits that it tells */
+    uint32_t can;        /* of these */
+};
+
 struct backend_header {
     struct str name;
     struct str value; /* may be secret */
@@ -141,6 +149,7 @@ struct backend {
     double min_tokens_per_second; /* a stream below it for 10 s has stalled; 0: not judged */
     struct retry_policy retry;
     struct degrade_policy degrade;
+    struct offer_policy offer;
     uint32_t first_serving; /* of its servings, which stand together in the catalog */
     uint32_t serving_count;
 };

@@ -46,6 +46,10 @@ const char *pick_status_name(enum pick_status s)
         return "held";
     case PICK_TRIED:
         return "tried";
+    case PICK_TOO_LONG:
+        return "too_long";
+    case PICK_INCAPABLE:
+        return "incapable";
     }
     BUG("no such pick status");
 }
@@ -89,18 +93,54 @@ bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
     case PICK_USABLE:
     case PICK_HELD:
     case PICK_TRIED:
+    case PICK_TOO_LONG:
+    case PICK_INCAPABLE:
         return false;
     }
     BUG("no such pick status");
 }
 
+static enum fit fit_of(const struct board *b, const struct tier_member *m,
+                       const struct needs *needs)
+{
+    return needs ? offers_fit(board_offers(b), m->serving, needs) : FIT_WELL;
+}
+
+static enum pick_status status_of_fit(enum fit fit, enum pick_status bare)
+{
+    switch (fit) {
+    case FIT_WELL:
+        return bare;
+    case FIT_TOO_LONG:
+    case FIT_REFUSED:
+        return PICK_TOO_LONG;
+    case FIT_INCAPABLE:
+        return PICK_INCAPABLE;
+    }
+    BUG("no such fit");
+}
+
+struct pick_prospect pick_prospect_for(const struct board *b, const struct tier_member *m,
+                                       const struct needs *needs, uint64_t now_ms)
+{
+    struct pick_prospect p = {.backend = board_view(b, m->backend->index, now_ms),
+                              .breaker = breakers_view(board_breakers(b), m->serving, now_ms),
+                              .fit = fit_of(b, m, needs)};
+    p.bare = pick_judge(&p.backend, &p.breaker, false, now_ms);
+    p.status = status_of_fit(p.fit, p.bare);
+    return p;
+}
+
 struct pick_prospect pick_prospect(const struct board *b, const struct tier_member *m,
                                    uint64_t now_ms)
 {
-    struct pick_prospect p = {.backend = board_view(b, m->backend->index, now_ms),
-                              .breaker = breakers_view(board_breakers(b), m->serving, now_ms)};
-    p.status = pick_judge(&p.backend, &p.breaker, false, now_ms);
-    return p;
+    return pick_prospect_for(b, m, NULL, now_ms);
+}
+
+bool pick_is_doubtful(const struct pick_prospect *p)
+{
+    return p->fit == FIT_TOO_LONG &&
+           (p->bare == PICK_USABLE || pick_is_reserve(p->bare, &p->breaker));
 }
 
 /* --- draws --- */
@@ -176,7 +216,7 @@ static enum appraisal appraise(const struct pick_query *q, const struct tier_mem
     uint32_t backend = m->backend->index;
     *v = board_view(q->board, backend, q->now_ms);
     if (v->state == STATE_DOWN || q->now_ms < v->hold_until_ms ||
-        tried_has(q->tried, backend)) {
+        tried_has(q->tried, backend) || fit_of(q->board, m, q->needs) != FIT_WELL) {
         return APPRAISAL_NO;
     }
     if (breakers_is_full(board_breakers(q->board), m->serving, q->now_ms)) {
@@ -254,8 +294,11 @@ static bool pick_regular(const struct tier *tier, const struct pick_query *q, st
 static struct pick_prospect prospect_for(const struct pick_query *q,
                                          const struct tier_member *m)
 {
-    struct pick_prospect p = pick_prospect(q->board, m, q->now_ms);
-    p.status = tried_has(q->tried, m->backend->index) ? PICK_TRIED : p.status;
+    struct pick_prospect p = pick_prospect_for(q->board, m, q->needs, q->now_ms);
+    if (tried_has(q->tried, m->backend->index)) {
+        p.status = PICK_TRIED;
+        p.bare = PICK_TRIED;
+    }
     return p;
 }
 
@@ -270,6 +313,34 @@ static bool pick_reserve(const struct tier *tier, const struct pick_query *q, st
         }
     }
     return reserve.offered > 0 && take(out, draw_best(&reserve, rand), PICK_RESERVE);
+}
+
+/* --- roomiest --- */
+
+static uint32_t context_of(const struct pick_query *q, const struct tier_member *m)
+{
+    return offers_of(board_offers(q->board), m->serving).context;
+}
+
+/* The better tier first where two have as much room. */
+static bool pick_roomiest(const struct pick_query *q, struct pick *out)
+{
+    uint32_t most = 0;
+    uint32_t tier = 0;
+    for (uint32_t t = 0; q->needs && t < q->model->tier_count; t++) {
+        for (size_t i = 0; i < q->model->tiers[t].member_count; i++) {
+            const struct tier_member *m = &q->model->tiers[t].members[i];
+            struct pick_prospect p = prospect_for(q, m);
+            uint32_t context = context_of(q, m);
+            if (pick_is_doubtful(&p) && context > most) {
+                most = context;
+                tier = t;
+                out->member = m;
+            }
+        }
+    }
+    out->tier = tier;
+    return most > 0 && take(out, out->member, PICK_RESERVE);
 }
 
 /* --- panic --- */
@@ -291,10 +362,11 @@ static enum rank rank_failure(enum failure f)
 static enum rank rank_of(const struct pick_prospect *p)
 {
     struct cause cause = p->backend.cause;
-    if (p->status == PICK_OPEN) {
+    enum pick_status status = p->fit == FIT_TOO_LONG ? p->bare : p->status; /* an estimate */
+    if (status == PICK_OPEN) {
         return rank_failure(p->breaker.reason);
     }
-    if (p->status != PICK_DOWN || cause.kind == CAUSE_LOADING) {
+    if (status != PICK_DOWN || cause.kind == CAUSE_LOADING) {
         return RANK_NEVER;
     }
     return cause.kind == CAUSE_PROBE_STATUS ? RANK_ERRORS : rank_failure(cause.failure);
@@ -357,7 +429,7 @@ bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *ou
             return true;
         }
     }
-    return m->may_panic && pick_in_panic(q, out);
+    return pick_roomiest(q, out) || (m->may_panic && pick_in_panic(q, out));
 }
 
 void pick_release(struct board *b, const struct pick *p, uint64_t now_ms)

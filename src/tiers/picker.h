@@ -6,6 +6,7 @@
 #include "base/rand.h"
 #include "tiers/board.h"
 #include "tiers/catalog.h"
+#include "tiers/fit.h"
 
 /*
  * Who serves next. Pure but for the claims on the board and the breakers; lock-free but for
@@ -18,6 +19,10 @@
  *
  * Reserve: when no tier has anybody usable, who is only held back: it dwells, it ramps, a trial
  * of it is under way, or its breaker is open but it answers some. Tiers in order.
+ *
+ * Roomiest: when, by an estimate, the request is too long for everybody who is left, whoever
+ * has the longest context: an estimate is no reason to refuse. Nobody is ever asked for what it
+ * is known not to be able to.
  *
  * Panic: when nobody is left but those that are DOWN or open, the least bad, unless the model
  * has `panic: false`: errors before broken connections before silence before those that cannot
@@ -47,7 +52,9 @@ enum pick_status {
     PICK_OPEN,  /* its breaker is */
     PICK_DOWN,
     PICK_HELD, /* until hold_until_ms */
-    PICK_TRIED
+    PICK_TRIED,
+    PICK_TOO_LONG, /* the request, for its context */
+    PICK_INCAPABLE /* of what the request asks for */
 };
 const char *pick_status_name(enum pick_status s);
 
@@ -63,9 +70,18 @@ struct pick_prospect {
     struct backend_view backend;
     struct breaker_view breaker;
     enum pick_status status;
+    enum pick_status bare; /* the same, whatever the request needs */
+    enum fit fit;
 };
 struct pick_prospect pick_prospect(const struct board *b, const struct tier_member *m,
                                    uint64_t now_ms);
+
+/* The same for a request that needs this; NULL: nothing. */
+struct pick_prospect pick_prospect_for(const struct board *b, const struct tier_member *m,
+                                       const struct needs *needs, uint64_t now_ms);
+
+/* Whether it may be the roomiest: too long by the estimate, and else it could be asked. */
+bool pick_is_doubtful(const struct pick_prospect *p);
 
 enum pick_kind { PICK_REGULAR, PICK_TRIAL, PICK_RESERVE, PICK_PANIC };
 
@@ -82,8 +98,9 @@ struct pick_query {
     struct board *board;
     const struct tried *tried;
     uint64_t now_ms;
-    bool may_try;     /* this request may be a trial: it has all its time still */
-    bool usable_only; /* no reserve and no panic */
+    bool may_try;              /* this request may be a trial: it has all its time still */
+    bool usable_only;          /* no reserve, no roomiest and no panic */
+    const struct needs *needs; /* of the request; NULL: none */
 };
 bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
 

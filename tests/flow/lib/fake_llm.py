@@ -39,6 +39,11 @@ class Request:
         return self.headers.get("user-agent", "").endswith(" calibration")
 
     @property
+    def is_offer(self) -> bool:
+        """It asks what a model can take."""
+        return self.is_calibration and self.path.endswith(("/props", "/api/show"))
+
+    @property
     def is_vitals(self) -> bool:
         """The gateway looks for signs of life: it reads counters, or asks for one token."""
         return self.headers.get("user-agent", "").endswith(" vitals")
@@ -158,6 +163,7 @@ class FakeLLM:
         self.health: Behaviour = lambda _q, w: w.reply(200, {"status": "ok"})
         self.models: Behaviour = lists_models()
         self.calibration: Behaviour = answers()
+        self.offer: Behaviour = replies(404)  # to GET /props, POST /api/show
         self.token: Behaviour = answers("yes")  # to the gateway's own request for one token
         self.metrics: Behaviour = replies(404)
         self.slots: Behaviour = replies(404)
@@ -211,11 +217,15 @@ class FakeLLM:
 
     @property
     def calibrations(self) -> list[Request]:
-        return [r for r in list(self.requests) if r.method == "POST" and r.is_calibration]
+        return [r for r in list(self.requests) if r.method == "POST" and r.is_calibration and not r.is_offer]
 
     @property
     def looks(self) -> list[Request]:
-        return [r for r in list(self.requests) if r.method == "GET" and r.is_calibration]
+        return [r for r in list(self.requests) if r.method == "GET" and r.is_calibration and not r.is_offer]
+
+    @property
+    def offer_questions(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.is_offer]
 
     @property
     def token_requests(self) -> list[Request]:
@@ -262,6 +272,8 @@ class FakeLLM:
             sock.close()
 
     def _behaviour(self, request: Request) -> Behaviour:
+        if request.is_offer:
+            return self.offer
         if request.is_calibration:
             return self.calibration if request.method == "POST" else self.models
         if request.is_vitals:

@@ -133,12 +133,18 @@ def test_a_paid_backend_is_never_asked(llm, gateway):
     assert not a.calibrations and not a.looks and not a.chats
 
 
-@pytest.mark.parametrize("streams", ["{resume: off, calibrate: 100ms}", "{calibrate: 0}"])
-def test_nobody_is_asked_when_it_is_off(streams, llm, gateway):
+def test_nobody_is_asked_when_it_is_off(llm, gateway):
     b = llm("b")
-    gw = gateway(b, streams=streams)
+    gw = gateway(b, streams="{calibrate: 0}")
     wait_until(lambda: len(b.probes) > 3, what="probes come")
     assert resume(gw) is None and not b.calibrations and not b.looks
+
+
+def test_without_resume_it_is_only_looked_at(llm, gateway):
+    b = llm("b")
+    gw = gateway(b, streams="{resume: off, calibrate: 100ms}")
+    wait_until(lambda: len(b.looks) > 3, what="looks come")
+    assert resume(gw) is None and not b.calibrations
 
 
 def test_none_while_it_is_down(llm, gateway):
