@@ -267,3 +267,26 @@ def test_its_slots_tell_its_load(running, gateway):
     sock.close()
     wait_until(lambda: gw.backend("one")["engine"]["running"] == 0, 20, "it is free again")
     wait_until(lambda: gw.backend("one")["vitals"] == "idle", 5, "nothing is owed")
+
+
+def test_a_long_prompt_goes_to_the_server_with_more_room(gateway):
+    both = [Llama("short", "--context", "1024", "--slots", "2"), Llama("long", "--context", "4096", "--slots", "1")]
+    try:
+        short, long = [b.wait() for b in both]
+        gw = gateway(short, long, streams="{resume: off, calibrate: 200ms}", **REAL)
+
+        def contexts() -> list[int | None]:
+            return [t["backends"][0]["context"] for t in gw.status()["models"][0]["tiers"]]
+
+        wait_until(lambda: contexts() == [512, 4096], 30, "both were asked")
+        members = [t["backends"][0] for t in gw.status()["models"][0]["tiers"]]
+        assert [m["capabilities"]["vision"] for m in members] == [False, False]
+        assert gw.chat(**ASK).backend == "short"
+        answer = gw.chat("word " * 900, temperature=0, max_tokens=4)  # 900 tokens
+        assert answer.status == 200 and answer.trail == "long:ok"
+        answer = gw.chat("word " * 8000, temperature=0, max_tokens=4)
+        assert answer.status == 400 and answer.json["error"]["code"] == "context_length_exceeded"
+        assert answer.trail == "long:context_exceeded"
+    finally:
+        for b in both:
+            b.kill()
