@@ -1,30 +1,11 @@
 #include "llm/chat_wants.h"
 
-#include <string.h>
-
 #include "wire/json.h"
+#include "wire/json_find.h"
 
 static struct str inside(struct str value)
 {
     return str_of(value.ptr + 1, value.len - 2);
-}
-
-/* In checked JSON these bytes, quotes and all, are a whole key or text. Most prompts have
- * hardly an underscore: looking for those first is next to nothing. */
-static bool mentions_image(struct str text)
-{
-    static const char word[] = "\"image_url\"";
-    enum { BEFORE = 6, LEN = sizeof(word) - 1 };
-    const char *end = text.ptr + text.len;
-    const char *p = text.len > 0 ? memchr(text.ptr, '_', text.len) : NULL;
-    while (p) {
-        bool has_room = p - text.ptr >= BEFORE && end - p >= LEN - BEFORE;
-        if (has_room && memcmp(p - BEFORE, word, LEN) == 0) {
-            return true;
-        }
-        p = memchr(p + 1, '_', (size_t)(end - p) - 1);
-    }
-    return false;
 }
 
 /* {"image_url":{"url":"…"}}, or the URL alone, which some servers take. */
@@ -45,7 +26,7 @@ uint64_t chat_wants_image_bytes(struct str messages, bool *has_image)
     struct json_iter message;
     struct json_iter part;
     uint64_t bytes = 0;
-    if (!mentions_image(messages)) {
+    if (!json_find_word(messages, STR("\"image_url\""))) {
         return 0;
     }
     for (json_iter_init(&message, messages); json_iter_next(&message);) {

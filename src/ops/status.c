@@ -459,6 +459,17 @@ static bool has_candidate(const struct prospects *all, size_t tier, bool of_rese
     return false;
 }
 
+/* Not even panic asks those who are not. */
+static bool is_anybody_able(const struct prospects *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->at[i].is.fit == FIT_WELL || all->at[i].is.fit == FIT_TOO_LONG) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool has_healthy(const struct prospects *all, size_t tier)
 {
     for (size_t i = 0; i < all->count; i++) {
@@ -528,7 +539,8 @@ struct str explain_json(const struct status_source *s, const struct explain_quer
     put(o, "asked", text(q->asked));
     put(o, "model", text(m->name));
     put(o, "next", next);
-    put(o, "panic", json_boolean(m->may_panic && json_array_size(next) == 0));
+    put(o, "panic",
+        json_boolean(m->may_panic && json_array_size(next) == 0 && is_anybody_able(&all)));
     put(o, "backends", backends);
     return dump(o, a);
 }

@@ -91,6 +91,15 @@ static struct cost time_picks(const struct pick_query *q, int counter)
                          .instructions = is_counted ? (double)(after - before) / ROUNDS : -1};
 }
 
+/* What is known of a backend as a real one tells it. */
+static void learn_offers(struct board *b)
+{
+    static const struct offer_facts facts = {.context = 8192, .known = FEATURE_VISION};
+    for (uint32_t i = 0; i < BACKENDS; i++) {
+        (void)offers_learn(board_offers(b), i, &facts);
+    }
+}
+
 /* `out_of`: every backend whose number is not a multiple of it is DOWN; 1: none. */
 static void measure(const char *what, uint32_t per_tier, uint32_t out_of)
 {
@@ -103,8 +112,14 @@ static void measure(const char *what, uint32_t per_tier, uint32_t out_of)
             (void)board_on_failure(b, i, &died, T0);
         }
     }
-    struct pick_query q = {
-        .model = &model, .board = b, .tried = &tried, .now_ms = T0 + 60000, .may_try = true};
+    struct needs needs = {.prompt_bytes = 2000, .max_tokens = 200};
+    learn_offers(b);
+    struct pick_query q = {.model = &model,
+                           .board = b,
+                           .tried = &tried,
+                           .now_ms = T0 + 60000,
+                           .may_try = true,
+                           .needs = &needs};
     int counter = open_counter();
     struct cost best = time_picks(&q, counter);
     for (int i = 1; i < TURNS; i++) {

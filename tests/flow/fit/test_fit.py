@@ -148,6 +148,15 @@ def test_a_hedge_goes_only_where_it_fits(llm, gateway):
     assert answer.streamed_text == "from c" and not b.chats
 
 
+def test_a_refusal_beside_a_hedge_is_not_forgotten(llm, gateway):
+    a = llm("a", chat=lambda q, w: (w.pause(0.5), TOO_LONG(q, w)))
+    b = llm("b", chat=lambda _q, w: (w.pause(1), w.reply(503, "{}")))
+    gw = gateway(a, b, hedge="{after: 50ms, max_share: 100%}", deadlines="{first_token: 20s}")
+    answer = gw.chat()
+    assert answer.status == 400 and answer.json["error"]["code"] == "context_length_exceeded"
+    assert answer.trail == "a:context_exceeded,b:http_503"
+
+
 def test_the_length_of_tokens_is_learnt(llm, gateway):
     """a's tokens have two bytes: what seemed to fit does not."""
     a, b = llm("a"), llm("b")
@@ -199,6 +208,13 @@ def test_explain_tells_who_would_be_passed_over(llm, gateway):
     assert "vision" in found["backends"][1]["why"]
     found = explained(gw, "tokens=9000")
     assert found["next"] == ["b"] and "9000 tokens" in found["backends"][1]["why"]
+
+
+def test_explain_promises_no_panic_for_what_nobody_can(llm, gateway):
+    gw = gateway(llm("a"), backend_extra={"a": "capabilities: {vision: false}"})
+    found = explained(gw, "needs=vision")
+    assert found["next"] == [] and found["panic"] is False
+    assert explained(gw, "")["next"] == ["a"]
 
 
 @pytest.mark.parametrize("query", ["tokens=many", "tokens=-1", "needs=eyes", "needs=tools,,vision"])

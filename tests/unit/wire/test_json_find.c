@@ -1,0 +1,77 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "wire/json_find.h"
+
+#define WORD "\"image_url\""
+
+static bool has(const char *text)
+{
+    /* In memory of its own, so that a read beyond its end shows. */
+    size_t len = strlen(text);
+    char *copy = malloc(len + 1);
+    assert_non_null(copy);
+    memcpy(copy, text, len);
+    bool found = json_find_word(str_of(copy, len), STR(WORD));
+    free(copy);
+    return found;
+}
+
+static void finds_a_key_and_a_string(void **state)
+{
+    (void)state;
+    assert_true(has("{" WORD ":{\"url\":\"x\"}}"));
+    assert_true(has("[" WORD "]"));
+    assert_true(has(WORD));
+}
+
+static void finds_nothing_else(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "\"",
+        "\"image_ur",
+        "\"image_url",
+        "image_url\"",
+        "\"image_urls\" \"an_image_url\"",
+        "\"see \\\"image_url\\\" there\"",
+        "\"image\\u005furl\"",
+        "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\""};
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        assert_false(has(texts[i]));
+    }
+}
+
+/* At every place of texts of every length, so that each way through a block is taken. */
+static void finds_it_wherever_it_stands(void **state)
+{
+    enum { MOST = 100, LEN = sizeof(WORD) - 1 };
+    char text[MOST + 1];
+    (void)state;
+    for (size_t len = LEN; len <= MOST; len++) {
+        for (size_t at = 0; at + LEN <= len; at++) {
+            memset(text, at % 2 ? '"' : 'e', len);
+            text[len] = '\0';
+            assert_false(has(text));
+            memcpy(text + at, WORD, LEN);
+            assert_true(has(text));
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_a_key_and_a_string),
+        cmocka_unit_test(finds_nothing_else),
+        cmocka_unit_test(finds_it_wherever_it_stands),
+    };
+    return cmocka_run_group_tests_name("json_find", tests, NULL, NULL);
+}
