@@ -371,11 +371,11 @@ static bool is_candidate(const struct pick_prospect *p, bool of_reserve)
 static void say_fit(const struct prospect *p, const struct needs *n, char why[WHY_BYTES])
 {
     uint32_t missing = fit_missing(n, &p->offer);
-    uint64_t answer = fit_answer_tokens(n, &p->offer);
+    unsigned long long tokens =
+        fit_prompt_tokens(n, &p->offer) + fit_answer_tokens(n, &p->offer);
     if (missing == 0) {
         (void)snprintf(why, WHY_BYTES, "too long: %llu tokens do not fit its context of %u",
-                       (unsigned long long)(fit_prompt_tokens(n, &p->offer) + answer),
-                       p->offer.context);
+                       tokens, p->offer.context);
         return;
     }
     int len = snprintf(why, WHY_BYTES, "cannot serve the request: no");

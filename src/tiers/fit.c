@@ -54,6 +54,19 @@ uint32_t fit_missing(const struct needs *n, const struct offer *o)
     return n->features & o->known & ~o->can;
 }
 
+/* estimate * SLACK / (SLACK + 1) is more than what is left, without dividing: this is asked at
+ * each pick. */
+static bool is_too_long(const struct needs *n, const struct offer *o)
+{
+    uint64_t fixed = n->prompt_tokens + fit_answer_tokens(n, o);
+    if (fixed > o->context) {
+        return true;
+    }
+    uint64_t left = o->context - fixed;
+    return n->prompt_bytes * BYTES_PER_TOKEN_SCALE * SLACK >
+           left * o->bytes_per_token * (SLACK + 1);
+}
+
 enum fit fit_judge(const struct needs *n, const struct offer *o)
 {
     if (fit_missing(n, o) != 0) {
@@ -65,9 +78,7 @@ enum fit fit_judge(const struct needs *n, const struct offer *o)
     if (o->context + (uint64_t)o->context / SLACK < n->refused_context) {
         return FIT_REFUSED;
     }
-    uint64_t at_least =
-        n->prompt_tokens + estimate(n, o) * SLACK / (SLACK + 1) + fit_answer_tokens(n, o);
-    return at_least > o->context ? FIT_TOO_LONG : FIT_WELL;
+    return is_too_long(n, o) ? FIT_TOO_LONG : FIT_WELL;
 }
 
 uint32_t fit_learn(uint32_t bytes_per_token, uint64_t bytes, uint64_t tokens)
