@@ -17,6 +17,7 @@
  */
 
 enum { MINUTE_S = 60, HOUR_S = 60 * MINUTE_S };
+enum { REQUEST_MAX = 4 << 20 }; /* a larger one would hold up its worker while it is hashed */
 
 /* Nothing was used for it. */
 static const struct str no_usage =
@@ -34,11 +35,16 @@ static struct answer_key key_of(const struct exchange *x)
     return key;
 }
 
+static bool may_be_kept(const struct exchange *x)
+{
+    return x->model->last_resort.cache_ms > 0 && x->request.body.len <= REQUEST_MAX;
+}
+
 /* --- keeping --- */
 
 void last_resort_listen(struct exchange *x)
 {
-    if (x->model->last_resort.cache_ms > 0 && x->request.stream) {
+    if (may_be_kept(x) && x->request.stream) {
         x->kept = assembly_new_within(answer_cache_most(x->worker->gateway->answer_cache));
     }
 }
@@ -56,8 +62,8 @@ void last_resort_hear(struct exchange *x, struct str chunk)
  * itself marks what is degraded. */
 static bool is_worth_keeping(const struct exchange *x, struct str body)
 {
-    return x->model->last_resort.cache_ms > 0 && !x->by.plan.is_degraded && x->resumes == 0 &&
-           !x->is_resuming && !json_is_true(json_get(body, "_degraded"));
+    return may_be_kept(x) && !x->by.plan.is_degraded && x->resumes == 0 && !x->is_resuming &&
+           !json_is_true(json_get(body, "_degraded"));
 }
 
 void last_resort_keep(struct exchange *x, struct str body)
@@ -151,7 +157,7 @@ static struct str age_words(uint64_t age_s, struct arena *a)
 static bool answer_from_memory(struct exchange *x)
 {
     struct answer_cache *cache = x->worker->gateway->answer_cache;
-    if (x->model->last_resort.cache_ms == 0) {
+    if (!may_be_kept(x)) {
         return false;
     }
     struct answer_key key = key_of(x);

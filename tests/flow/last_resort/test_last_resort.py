@@ -232,6 +232,16 @@ def test_too_large_an_answer_is_not_kept_and_does_not_push_out_others(llm, gatew
     assert ask(gw, content="big").status == 503
 
 
+def test_a_request_over_4_mib_has_no_part_in_it(llm, gateway):
+    a = llm("a")
+    gw = gateway(a, last_resort=CACHE)
+    for size in (3 << 20, 5 << 20):
+        assert ask(gw, content="x" * size).status == 200
+    all_down(gw, a)
+    assert ask(gw, content="x" * (3 << 20)).status == 200
+    assert ask(gw, content="x" * (5 << 20)).status == 503
+
+
 def test_the_memory_is_bounded_and_the_oldest_go_first(llm, gateway):
     a = llm("a", chat=lambda q, w: w.reply(200, completion(q.json["messages"][0]["content"] + "x" * 40000)))
     gw = gateway(a, last_resort="{cache: 10m, cache_size: 1m}")
