@@ -257,10 +257,10 @@ struct str answer_annotated_event(struct exchange *x, struct str chunk)
     return rope_join(&rope, a);
 }
 
-void answer_finish(struct exchange *x, struct str chunk)
+void answer_finish(struct exchange *x, struct str chunk, bool last)
 {
     struct str event = answer_annotated_event(x, chunk);
-    answer_stream(x, &event, 1, true);
+    answer_stream(x, &event, 1, last);
 }
 
 /* The stream has begun: the last event says why it ends, and the missing [DONE] and chunk end

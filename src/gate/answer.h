@@ -40,8 +40,9 @@ void answer_whole(struct exchange *x, struct str body);
 /* A finish chunk with the gateway's marks, as "data: …\n\n"; lives as long as the exchange. */
 struct str answer_annotated_event(struct exchange *x, struct str chunk);
 
-/* Ends a stream that needs no backend any more: this finish chunk, annotated, and [DONE]. */
-void answer_finish(struct exchange *x, struct str chunk);
+/* Ends a stream that needs no backend any more: this finish chunk, annotated; `last`: and
+ * [DONE]. */
+void answer_finish(struct exchange *x, struct str chunk, bool last);
 
 /* x->error instead of an answer: a response when no head has
  * gone out, else an error event and a visible cut. Lets the client go. */

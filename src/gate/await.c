@@ -43,6 +43,12 @@ static const struct step *take_whole(struct exchange *x)
 
 static const struct step *deliver_collected(struct exchange *x, bool is_over)
 {
+    if (exchange_lacks_usage(x)) {
+        if (!x->attempt->has_seam) {
+            answer_note(x, x->attempt->backend->name, "ok");
+        }
+        return exchange_end_with_usage(x);
+    }
     return deliver(x, assembly_json(x->assembly, &x->attempt->arena), is_over);
 }
 

@@ -29,7 +29,10 @@ static const struct {
     {&step_await, &step_backoff}, {&step_await, &step_relay},  {&step_await, &step_linger},
     {&step_await, &step_fail},    {&step_await, &step_done},   {&step_relay, &step_linger},
     {&step_relay, &step_fail},    {&step_relay, &step_done},   {&step_linger, &step_done},
-    {&step_fail, &step_done},     {&step_backoff, &step_fail},
+    {&step_fail, &step_done},     {&step_backoff, &step_fail}, {&step_pick, &step_count},
+    {&step_pick, &step_usage},    {&step_count, &step_pick},   {&step_count, &step_usage},
+    {&step_usage, &step_count},   {&step_usage, &step_done},   {&step_relay, &step_usage},
+    {&step_await, &step_usage},
 };
 
 static bool arrow_exists(const struct step *from, const struct step *to)
@@ -47,6 +50,7 @@ static void end_exchange(struct exchange *x)
     struct loop *loop = x->worker->loop;
     attempt_close(&x->attempt);
     attempt_close(&x->hedge);
+    exchange_stop_counting(x);
     assembly_free(&x->assembly);
     assembly_free(&x->kept);
     transcript_fini(&x->transcript);
@@ -69,6 +73,7 @@ static void abandon(struct exchange *x)
     http_reply_abort(client, false);
     attempt_close(&x->attempt);
     attempt_close(&x->hedge);
+    exchange_stop_counting(x);
     x->step = &step_done;
 }
 
@@ -88,6 +93,9 @@ static uint64_t next_due(const struct exchange *x)
     }
     if (x->step == &step_backoff) {
         return sooner(x->backoff_until_ms, x->due_ms);
+    }
+    if (x->step == &step_count) {
+        return exchange_count_due_ms(x);
     }
     if (x->step == &step_relay && relay_client_is_behind(x)) {
         return x->due_ms; /* the backend is not being waited for */
@@ -401,11 +409,11 @@ static bool is_spent(const struct exchange *x)
                        &(struct chat_edit){.spent = transcript_spent(&x->transcript)}) == 0;
 }
 
-static const struct step *end_by_length(struct exchange *x)
+/* Somebody goes by how much there is already: a limit, or who is told the usage. */
+static bool needs_count(const struct exchange *x, const struct backend *b)
 {
-    enum failure f = exchange_end_by_length(x);
-    CHECK(f == FAILURE_ok); /* a chunk of our own making */
-    return &step_done;
+    const struct chat_request *q = &x->request;
+    return q->has_max_tokens || b->degrade.has_max_tokens || !q->stream || q->include_usage;
 }
 
 static const struct step *open_attempt(struct exchange *x, const struct pick *p, uint32_t tries)
@@ -418,9 +426,18 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
     if (way == RESUME_NEVER) {
         return pass_over(x, p, FAILURE_seam_mismatch);
     }
-    if (resume_sends_partial(way) && is_spent(x)) {
+    bool continues = resume_sends_partial(way);
+    const struct step *counts = continues && needs_count(x, p->member->backend)
+                                    ? exchange_count(x, COUNTED_TEXT, &step_pick)
+                                    : NULL;
+    if (counts) {
         return_pick(x, p);
-        return end_by_length(x);
+        x->retry = tries > 1 ? p->member->backend : NULL; /* as chosen */
+        return counts;
+    }
+    if (continues && is_spent(x)) {
+        return_pick(x, p);
+        return exchange_end_by_length(x);
     }
     if (!exchange_make_attempt(x, p, tries, way, &x->attempt)) {
         return pass_over(x, p, FAILURE_unmappable);
@@ -478,6 +495,8 @@ const struct step step_backoff = {"backoff", backoff_run};
 const struct step step_await = {"await", await_run};
 const struct step step_relay = {"relay", relay_run};
 const struct step step_linger = {"linger", linger_run};
+const struct step step_count = {"count", count_run};
+const struct step step_usage = {"usage", usage_run};
 const struct step step_fail = {"fail", fail_run};
 const struct step step_done = {"done", NULL};
 

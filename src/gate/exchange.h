@@ -47,6 +47,10 @@ enum wake {
 
 enum { BROKEN_MAX = 4 };
 
+enum counted { COUNTED_TEXT = 1, COUNTED_PROMPT = 2 }; /* of the answer's tokens */
+
+struct counting; /* exchange_count.c */
+
 struct exchange;
 
 struct step {
@@ -125,6 +129,11 @@ struct exchange {
     uint32_t broken_backend;   /* index of the one that broke then */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
+    struct counting *counting; /* a tokenizer that is asked; NULL: none */
+    unsigned counted;          /* what one was asked for since the break, or the end */
+    uint64_t count_due_ms;
+    uint64_t pieces; /* of content, of the attempt that ended the answer without its usage */
+    bool usage_told; /* with the last finish_reason, or behind it */
     struct client_error
         too_long;       /* a backend's word that the request does not fit; status 0: none */
     struct needs needs; /* by exchange_needs */

@@ -1,3 +1,4 @@
+#include "base/check.h"
 #include "base/log.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
@@ -47,6 +48,12 @@ static enum failure collect(struct exchange *x, struct str chunk)
     return e == ERR_OK ? FAILURE_ok : FAILURE_not_json;
 }
 
+/* Of an answer that cannot be resumed only the names, for a usage of our own. */
+static bool is_kept(const struct exchange *x)
+{
+    return x->keeps_transcript || !x->transcript.is_begun;
+}
+
 void exchange_now_answers(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
@@ -67,7 +74,7 @@ enum failure exchange_begin_answer(struct exchange *x)
     }
     last_resort_listen(x);
     while (f == FAILURE_ok && next_held(&rest, &chunk)) {
-        if (x->keeps_transcript) {
+        if (is_kept(x)) {
             transcript_add(&x->transcript, &(struct reply_event){.chunk = chunk});
         }
         f = x->assembly ? collect(x, chunk) : FAILURE_ok;
@@ -93,13 +100,16 @@ static void note_resumed(struct exchange *x)
 void exchange_note_given(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
-    if (x->keeps_transcript) {
+    if (is_kept(x)) {
         transcript_add(&x->transcript, &a->event);
     }
     if (x->kept) {
         last_resort_hear(x, a->event.tool_chunk);
         last_resort_hear(x, a->event.chunk);
         last_resort_hear(x, a->event.usage_chunk);
+    }
+    if (a->finished && a->event.has_usage) {
+        x->usage_told = true;
     }
     bool is_new = a->event.content.len > 0 || a->event.tool_chunk.len > 0 || a->finished;
     if (x->is_resuming && is_new) {
@@ -125,17 +135,17 @@ void exchange_forget_answer(struct exchange *x)
     x->is_resuming = false;
 }
 
-enum failure exchange_end_by_length(struct exchange *x)
+const struct step *exchange_end_by_length(struct exchange *x)
 {
-    exchange_tally_whole(x);
     struct str chunk = transcript_finish(&x->transcript, "length", &x->arena);
-    if (x->request.stream) {
-        answer_finish(x, chunk);
-        return FAILURE_ok;
+    if (!x->request.stream) {
+        enum failure f = collect(x, chunk);
+        CHECK(f == FAILURE_ok); /* a chunk of our own making */
+        return &step_usage;
     }
-    enum failure f = collect(x, chunk);
-    if (f == FAILURE_ok) {
-        answer_whole(x, assembly_json(x->assembly, &x->arena));
+    if (!x->request.include_usage) {
+        exchange_tally_whole(x);
     }
-    return f;
+    answer_finish(x, chunk, !x->request.include_usage);
+    return x->request.include_usage ? &step_usage : &step_done;
 }

@@ -121,6 +121,7 @@ static void note_break(struct exchange *x)
         x->broken_at_ms = exchange_now(x);
     }
     x->is_resuming = true;
+    x->counted = 0;
 }
 
 /* Drops the attempt, remembers where it was. */
@@ -279,17 +280,27 @@ const struct step *exchange_interrupt(struct exchange *x, enum failure f)
     return &step_fail;
 }
 
-void exchange_succeed(struct exchange *x)
+void exchange_note_good(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
     struct board *board = x->worker->gateway->board;
     gateway_note_answer(x->worker->gateway, a->pick.member, attempt_ended(a), exchange_now(x));
     board_count_attempt(board, a->backend->index, true);
+}
+
+void exchange_note_whole(struct exchange *x)
+{
     exchange_tally_whole(x);
     exchange_note_prompt(x);
     log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
-              LOG_STR("backend", a->backend->name), LOG_NUM("attempts", x->attempts),
+              LOG_STR("backend", x->by.backend->name), LOG_NUM("attempts", x->attempts),
               LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
+}
+
+void exchange_succeed(struct exchange *x)
+{
+    exchange_note_good(x);
+    exchange_note_whole(x);
 }
 
 /* --- query of death --- */

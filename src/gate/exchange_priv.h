@@ -14,8 +14,10 @@ extern const struct step step_backoff; /* wait before the same backend again */
 extern const struct step step_await;   /* until the first content, or the whole answer */
 extern const struct step step_relay;   /* committed: pass on what comes */
 extern const struct step
-    step_linger;                    /* the client has all; await the backend's end, for reuse */
-extern const struct step step_fail; /* say the error */
+    step_linger; /* the client has all; await the backend's end, for reuse */
+extern const struct step step_count; /* a tokenizer counts */
+extern const struct step step_usage; /* the last word where the backend's was lost */
+extern const struct step step_fail;  /* say the error */
 extern const struct step step_done;
 
 static inline uint64_t exchange_now(const struct exchange *x)
@@ -48,7 +50,13 @@ const struct step *exchange_spare_third(struct exchange *x);
  * the others. False: x->error says so. */
 bool exchange_may_attempt(struct exchange *x, const struct backend *at);
 
-/* Counts the attempt as good, tells the board. */
+/* The current attempt ends well: counts it, tells the board. */
+void exchange_note_good(struct exchange *x);
+
+/* The client is about to have a whole answer. */
+void exchange_note_whole(struct exchange *x);
+
+/* Both. */
 void exchange_succeed(struct exchange *x);
 
 /* When patience with this attempt ends, and as what failure. */
@@ -105,7 +113,24 @@ void exchange_forget_answer(struct exchange *x);
 void exchange_now_answers(struct exchange *x);
 
 /* All tokens that were asked for are there: ends the answer without a backend. */
-enum failure exchange_end_by_length(struct exchange *x);
+const struct step *exchange_end_by_length(struct exchange *x);
+
+/* --- how many tokens that is (exchange_count.c) --- */
+
+/* Asks a backend that has the tokenizer, once: the step that waits for it and then goes on with
+ * `next`. NULL: it is known, nobody can tell, or it was asked already. */
+const struct step *exchange_count(struct exchange *x, enum counted what,
+                                  const struct step *next);
+uint64_t exchange_count_due_ms(const struct exchange *x); /* in the step `count` */
+void exchange_stop_counting(struct exchange *x);
+const struct step *count_run(struct exchange *x);
+
+/* The answer is whole, but what the client is to know of its usage has not come with it. */
+bool exchange_lacks_usage(const struct exchange *x);
+
+/* Ends it with a usage of our own; everything else must have been sent or collected. */
+const struct step *exchange_end_with_usage(struct exchange *x);
+const struct step *usage_run(struct exchange *x);
 
 /* --- when no backend can answer (exchange_last_resort.c) --- */
 

@@ -75,6 +75,10 @@ static void batch_event(struct exchange *x, struct batch *b)
  * is cut first. */
 static const struct step *end_stream(struct exchange *x, struct batch *b)
 {
+    if (exchange_lacks_usage(x)) {
+        batch_send(x, b, false);
+        return exchange_end_with_usage(x);
+    }
     exchange_succeed(x);
     last_resort_keep_heard(x);
     bool was_sent = attempt_is_sent(x->attempt);

@@ -129,7 +129,11 @@ struct dialect {
     const char *chat_path;   /* behind the backend's path prefix */
     const char *probe_path;  /* GET, cheap, costs nothing */
     const char *models_path; /* GET, costs nothing: llm/model_list reads it; NULL: not asked */
-    const char *key_header;  /* for the API key; NULL: as Authorization: Bearer */
+    const char
+        *count_path; /* POST, costs the engine nothing: llm/token_count asks; NULL: none */
+    const char *count_text; /* its member that holds a text */
+    bool counts_messages;   /* it also takes a conversation */
+    const char *key_header; /* for the API key; NULL: as Authorization: Bearer */
     struct dialect_header fixed_header;
     bool lists_loaded; /* it lists only the models that are in memory */
     enum reply_framing framing;

@@ -1,5 +1,6 @@
 #include "llm/transcript.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "llm/canonical.h"
@@ -207,6 +208,19 @@ uint64_t transcript_spent(const struct transcript *t)
     return t->told + t->untold;
 }
 
+bool transcript_is_estimate(const struct transcript *t)
+{
+    return t->untold > 0;
+}
+
+void transcript_count(struct transcript *t, uint64_t tokens)
+{
+    if (tokens >= transcript_spent(t)) {
+        t->told = tokens;
+        t->untold = 0;
+    }
+}
+
 static void put_name(struct json_out *o, const char *key, struct str value)
 {
     if (value.len > 0) {
@@ -214,16 +228,35 @@ static void put_name(struct json_out *o, const char *key, struct str value)
     }
 }
 
+/* A chunk up to its choices. */
+static void begin_chunk(const struct transcript *t, struct json_out *o, struct arena *a)
+{
+    json_out_init(o, a, 256 + t->id.len + t->model.len + t->fingerprint.len);
+    json_out_open(o, '{');
+    put_name(o, "id", t->id);
+    json_out_member(o, "object", STR("\"chat.completion.chunk\""));
+    put_name(o, "created", t->created);
+    put_name(o, "model", t->model);
+    put_name(o, "system_fingerprint", t->fingerprint);
+}
+
+struct str transcript_usage(const struct transcript *t, uint64_t prompt_tokens,
+                            uint64_t completion_tokens, struct arena *a)
+{
+    struct json_out o;
+    begin_chunk(t, &o, a);
+    json_out_raw(
+        &o, arena_printf(a,
+                         ",\"choices\":[],\"usage\":{\"prompt_tokens\":%" PRIu64
+                         ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}}",
+                         prompt_tokens, completion_tokens, prompt_tokens + completion_tokens));
+    return json_out_str(&o);
+}
+
 struct str transcript_finish(const struct transcript *t, const char *reason, struct arena *a)
 {
     struct json_out o;
-    json_out_init(&o, a, 256 + t->id.len + t->model.len + t->fingerprint.len);
-    json_out_open(&o, '{');
-    put_name(&o, "id", t->id);
-    json_out_member(&o, "object", STR("\"chat.completion.chunk\""));
-    put_name(&o, "created", t->created);
-    put_name(&o, "model", t->model);
-    put_name(&o, "system_fingerprint", t->fingerprint);
+    begin_chunk(t, &o, a);
     json_out_raw(
         &o,
         STR(",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":"));

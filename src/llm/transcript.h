@@ -60,5 +60,16 @@ size_t transcript_text_len(const struct transcript *t); /* bytes, escaped */
 /* Completion tokens behind it: as the backends told, by chunks where they have not. */
 uint64_t transcript_spent(const struct transcript *t);
 
+/* True while some of them are only counted by chunks. */
+bool transcript_is_estimate(const struct transcript *t);
+
+/* A tokenizer has found so many in it. Believed where chunks say less, as a busy backend merges
+ * tokens; where they say more, what was made is not what a tokenizer would make of the text. */
+void transcript_count(struct transcript *t, uint64_t tokens);
+
+/* A chunk of choices: [] that tells the usage of the whole answer. */
+struct str transcript_usage(const struct transcript *t, uint64_t prompt_tokens,
+                            uint64_t completion_tokens, struct arena *a);
+
 /* A chunk that ends choice 0: `reason` is plain ASCII ("stop", "length"). */
 struct str transcript_finish(const struct transcript *t, const char *reason, struct arena *a);

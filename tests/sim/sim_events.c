@@ -51,7 +51,7 @@ static void add_tokens(struct speech *s, struct items *list, struct item item, u
 {
     const struct plan *p = s->ask->plan;
     uint32_t most = p->is_counted ? 1 : draw_between(s->rand, 1, 4);
-    bool has_halves = !p->is_counted && draw_percent(s->rand, 10);
+    bool has_halves = p->has_halves && draw_percent(s->rand, 50);
     while (item.from < to) {
         uint32_t left = to - item.from;
         uint32_t size = draw_between(s->rand, 1, most);

@@ -5,7 +5,7 @@
 #include "sim_loop.h"
 
 /* PROBE_GAP_MS of tiers/health.h, less what connecting may take off it. */
-enum { PROBE_GAP_LEAST_MS = 450, EVENT_END_MAX = 64, PROMPT_MS = 700 };
+enum { PROBE_GAP_LEAST_MS = 450, EVENT_END_MAX = 64, PROMPT_MS = 1000 };
 
 static bool was_asked(const struct sim_exchange *x, const struct server *sv)
 {
@@ -129,8 +129,8 @@ static void check_cost(const struct server *sv, const struct sim_exchange *x)
     }
 }
 
-/* Between giving one up and asking the next nothing is waited for but a connection, and for the
- * probes that tell whether two have died. */
+/* Between giving one up and asking the next nothing is waited for but a connection, a count of
+ * tokens, and the probes that tell whether two have died. */
 static void check_prompt(const struct server *sv, const struct sim_exchange *x,
                          const struct ask *k)
 {

@@ -214,11 +214,14 @@ static void check_usage(struct judgement *j, const struct ask *last)
 {
     const struct plan *p = &j->x->plan;
     const struct reading *rd = &j->rd;
+    enum fault_place place = fault_place(last->fault);
     bool is_told = last->over_ms > 0 && !last->is_cancelled && !last->is_killed &&
-                   last->hope == HOPE_SURE && fault_place(last->fault) == AT_NOTHING;
+                   last->hope == HOPE_SURE &&
+                   (place == AT_NOTHING || place == AT_END || last->fault == SIM_pause);
+    bool is_text = p->reasoning.count == 0 && p->call_count == 0 && !p->has_halves;
+    bool is_measured = is_text && j->x->counted == last->to && j->x->knows_prompt;
     bool is_wanted = !p->stream || p->wants_usage;
-    bool is_late = j->x->answered_ms >= j->due_ms; /* nobody waited for it any more */
-    if (is_wanted && is_told && !is_late && !rd->has_usage) {
+    if (is_wanted && !rd->has_usage) {
         wrong(j, "the usage is missing");
     }
     if (!is_wanted && rd->has_usage) {
@@ -227,7 +230,8 @@ static void check_usage(struct judgement *j, const struct ask *last)
     if (!rd->has_usage) {
         return;
     }
-    bool is_exact = p->is_counted || !last->continues;
+    bool is_counted = p->is_counted || (is_text && j->x->counted == last->from);
+    bool is_exact = is_measured || (is_told && (is_counted || !last->continues));
     if (rd->total_tokens != rd->prompt_tokens + rd->completion_tokens ||
         (is_exact &&
          (rd->prompt_tokens != p->prompt_tokens || rd->completion_tokens != last->to))) {

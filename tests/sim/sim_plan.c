@@ -171,7 +171,8 @@ static void draw_answer(struct plan *p, struct rand *r, struct arena *a)
     }
     bool is_text = p->reasoning.count == 0 && p->call_count == 0;
     p->is_counted = is_text && p->n == 1 && draw_percent(r, 40);
-    p->has_limit = p->is_counted && draw_percent(r, 70);
+    p->has_limit = is_text && p->n == 1 && draw_percent(r, p->is_counted ? 70 : 40);
+    p->has_halves = !p->is_counted && !p->has_limit && draw_percent(r, 20);
     p->limit = p->has_limit ? draw_between(r, 1, TOKENS_MAX * 2) : 0;
     if (p->has_limit && draw_percent(r, 50)) {
         p->limit = draw_between(r, 1, p->content[0].count + 1);

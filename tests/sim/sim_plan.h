@@ -52,7 +52,10 @@ struct plan {
     struct plan_call calls[PLAN_CALLS_MAX];
     uint32_t call_count;
     uint64_t prompt_tokens;
-    bool is_counted; /* a chunk is a token, so that the gateway can count them */
+    bool is_counted; /* a chunk is a token, so that the gateway can count them; else a tokenizer
+                        can, where one answers */
+    bool has_halves; /* there may be chunks of half a character, tokens that nobody counts here
+                      */
     bool is_huge;    /* a megabyte and more: many reads in a turn, and queues */
 
     enum leaving leaving;

@@ -123,7 +123,8 @@ static bool read_limit(struct reading *rd)
     if (!k->has_limit) {
         return true;
     }
-    bool is_exact = p->is_counted || !k->continues;
+    bool is_measured = rd->exchange->counted == k->from && !p->has_halves;
+    bool is_exact = p->is_counted || !k->continues || is_measured;
     uint64_t left = wanted > k->from ? wanted - k->from : 1;
     bool is_right = is_exact ? k->limit == left : k->limit >= 1 && k->limit <= wanted;
     if (!is_right) {

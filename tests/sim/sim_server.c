@@ -8,12 +8,16 @@
 #include "sim_loop.h"
 #include "sim_manners.h"
 #include "sim_request.h"
+#include "sim_tokens.h"
 #include "wire/http_head.h"
 
 enum {
     FIRST_PORT = 10000,
     REQUEST_MAX = 64 << 20,
     DEAF_ROOM = 100,
+    TOKENIZER_NONE = 10,   /* of a hundred answer 404 … */
+    TOKENIZER_SILENT = 20, /* … or not at all … */
+    TOKENIZER_LATE = 30,   /* … or perhaps too late */
     DEATH_MIN_MS = 100,
     DEATH_MAX_MS = 15000,
     IDLE_MAX_MS = 8000,
@@ -35,6 +39,7 @@ struct session {
     bool is_closing; /* was idle for long: its end is on its way, and what comes is lost */
     size_t at;       /* bytes of the script that have been sent */
     struct ask *ask; /* NULL: a probe, or nothing */
+    struct token_question tokens;
     uint32_t served;
 };
 
@@ -124,8 +129,20 @@ static void die(struct server *sv)
 
 static void take_request(struct session *s);
 
+static void note_counted(struct session *s)
+{
+    struct sim_exchange *x = s->tokens.exchange;
+    if (x && s->tokens.is_prompt) {
+        x->knows_prompt = true;
+    } else if (x) {
+        x->counted = s->tokens.given;
+    }
+    s->tokens.exchange = NULL;
+}
+
 static void finish_reply(struct session *s)
 {
+    note_counted(s);
     switch (s->script.end) {
     case END_KEPT:
         close_ask(s, false);
@@ -371,11 +388,49 @@ static void serve_chat(struct session *s, struct str body)
     }
 }
 
+/* --- tokens --- */
+
+static void serve_tokens(struct session *s, struct str body)
+{
+    struct server *sv = s->server;
+    struct rand *r = &sv->all->rand;
+    struct arena *a = &sv->all->arena;
+    if (!tokens_read(sv->all->record, body, &s->tokens)) {
+        record_fail(sv->all->record, NULL, "request to %.*s: tokens of what?",
+                    STR_FMT(sv->conf->name));
+    }
+    bool is_able = sv->tokenizer >= TOKENIZER_NONE && s->tokens.exchange;
+    record_trace(sv->all->record, "%.*s: counts %" PRIu64 " tokens%s", STR_FMT(sv->conf->name),
+                 s->tokens.tokens, is_able ? "" : ", but does not say so");
+    if (is_able) {
+        s->script = reply_small(
+            200, arena_printf(a, "{\"count\":%" PRIu64 ",\"tokens\":[]}", s->tokens.tokens), r,
+            a);
+    } else {
+        s->tokens.exchange = NULL;
+        s->script = reply_small(404, STR("{\"detail\":\"Not Found\"}"), r, a);
+    }
+    s->script.first_ms = rand_below(r, 40);
+    if (is_able && sv->tokenizer < TOKENIZER_SILENT) {
+        s->is_silent = true;
+        return;
+    }
+    if (is_able && sv->tokenizer < TOKENIZER_LATE) {
+        s->script.first_ms = rand_below(r, 300);
+    }
+    begin_reply(s);
+}
+
 /* --- requests --- */
 
 static struct str chat_path(enum backend_type type)
 {
     return type == BACKEND_OLLAMA ? STR("/api/chat") : STR("/v1/chat/completions");
+}
+
+static bool has_tokenizer(enum backend_type type)
+{
+    return type == BACKEND_VLLM || type == BACKEND_LLAMACPP;
 }
 
 static void take_request(struct session *s)
@@ -405,6 +460,8 @@ static void take_request(struct session *s)
         serve_get(s, q.path);
     } else if (str_eq(q.path, chat_path(s->server->conf->type))) {
         serve_chat(s, body);
+    } else if (str_eq(q.path, STR("/tokenize")) && has_tokenizer(s->server->conf->type)) {
+        serve_tokens(s, body);
     } else {
         record_fail(rec, NULL, "the gateway asks for a path that nobody knows");
     }
@@ -496,6 +553,7 @@ void servers_start(struct servers *all, struct record *rec, const struct setup *
             *sv = (struct server){.all = all, .conf = m->backend, .model = m->model};
             sv->tier = (uint32_t)t;
             sv->is_refusing_partials = draw_percent(&all->rand, 15);
+            sv->tokenizer = rand_below(&all->rand, 100);
             sv->is_echoing = draw_percent(&all->rand, setup->echo_percent);
             sv->fault_percent = draw_between(&all->rand, 0, 60);
             sv->sick_percent = draw_percent(&all->rand, 20) ? 30 : 0;

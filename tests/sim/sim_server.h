@@ -25,6 +25,7 @@ struct server {
     uint32_t tier;
     bool is_refusing_partials;
     bool is_echoing;
+    uint32_t tokenizer;     /* how its POST /tokenize answers: 0 … 99 */
     uint32_t fault_percent; /* of requests after an exchange's first */
     uint32_t sick_percent;  /* of probes */
     uint64_t dead_until_ms;

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from asking import PROMPTS, Undisturbed, check_exact, check_plain, tokens_merged, was_resumed
+from asking import PROMPTS, Undisturbed, check_exact, check_plain, was_resumed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -48,19 +48,26 @@ def test_a_plain_answer_cut_after_any_byte_is_completed(cut_off, undisturbed):
 
 
 def test_limit_and_usage_are_those_of_the_whole_answer(cut_off, undisturbed):
-    """But for tokens that vLLM put into one chunk before the cut: each is counted once a chunk."""
     prompt, limit = PROMPTS[4], 60
     more = {"max_tokens": limit, "stream_options": {"include_usage": True}}
     expected = undisturbed.answer(prompt, max_tokens=limit)["usage"]
     for answer, _ in cut_off(after_events(2, 3, 17, 31, 49, limit - 1), prompt, **more):
-        merged = tokens_merged(answer)
-        extra = len(answer.streamed_text) - limit
-        check_exact(answer, undisturbed.text(prompt)[:limit + extra])
-        assert 0 <= extra <= merged
+        # However many tokens vLLM put into a chunk before the cut.
+        check_exact(answer, undisturbed.text(prompt)[:limit])
         usage = answer.chunks[-1]["usage"]
-        assert usage["total_tokens"] == expected["total_tokens"] + extra
-        if merged == 0:
-            assert [usage[c] for c in COUNTS] == [expected[c] for c in COUNTS]
+        assert [usage[c] for c in COUNTS] == [expected[c] for c in COUNTS]
+
+
+def test_usage_that_was_cut_off_is_measured(cut_off, undisturbed):
+    prompt, limit = PROMPTS[4], 40
+    more = {"max_tokens": limit, "stream_options": {"include_usage": True}}
+    expected = undisturbed.answer(prompt, max_tokens=limit)["usage"]
+    (_, whole), = cut_off([{}], prompt, **more)
+    # Behind the finish_reason: inside the usage chunk, and before it.
+    for answer, _ in cut_off([{"max_bytes": whole.seen - back} for back in (60, 120, 200)], prompt, **more):
+        check_exact(answer, undisturbed.text(prompt)[:limit])
+        usage = answer.chunks[-1]["usage"]
+        assert [usage[c] for c in COUNTS] == [expected[c] for c in COUNTS]
 
 
 def test_each_token_has_its_logprob_once(one, cut_off, undisturbed):

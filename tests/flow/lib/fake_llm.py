@@ -49,9 +49,14 @@ class Request:
         return self.headers.get("user-agent", "").endswith(" vitals")
 
     @property
+    def is_count(self) -> bool:
+        """The gateway asks how many tokens a text has."""
+        return self.headers.get("user-agent", "").endswith(" tokens")
+
+    @property
     def is_own(self) -> bool:
         """Not what a client asked for, nor a probe."""
-        return self.is_calibration or self.is_vitals
+        return self.is_calibration or self.is_vitals or self.is_count
 
 
 class PeerLeft(Exception):
@@ -165,6 +170,7 @@ class FakeLLM:
         self.calibration: Behaviour = answers()
         self.offer: Behaviour = replies(404)  # to GET /props, POST /api/show
         self.token: Behaviour = answers("yes")  # to the gateway's own request for one token
+        self.tokenize: Behaviour = replies(404)  # real servers have it; most tests are about chunks
         self.metrics: Behaviour = replies(404)
         self.slots: Behaviour = replies(404)
         self.stopping = threading.Event()
@@ -214,6 +220,10 @@ class FakeLLM:
     @property
     def probes(self) -> list[Request]:
         return [r for r in list(self.requests) if r.method == "GET" and not r.is_own]
+
+    @property
+    def counts(self) -> list[Request]:
+        return [r for r in list(self.requests) if r.is_count]
 
     @property
     def calibrations(self) -> list[Request]:
@@ -279,6 +289,8 @@ class FakeLLM:
         if request.is_vitals:
             reads = {"/metrics": self.metrics, "/slots": self.slots}
             return self.token if request.method == "POST" else reads.get(request.path, self.models)
+        if request.is_count:
+            return self.tokenize
         if request.method != "POST":
             return self.health
         with self.lock:
@@ -460,6 +472,18 @@ def counts(running: int = 0, waiting: int = 0, generated: Callable[[], int] = la
                      f"vllm:num_requests_waiting{label} {waiting}.0\nvllm:kv_cache_usage_perc{label} {kv}\n"
                      f"vllm:prompt_tokens_total{label} 5.0\n"
                      f"vllm:generation_tokens_total{label} {generated()}.0\n", "text/plain")
+    return play
+
+
+def tokenizes(prompt: int = 7) -> Behaviour:
+    """POST /tokenize as vLLM and llama.cpp answer it: a token a word; a conversation has `prompt` (vLLM only)."""
+    def play(q: Request, w: Wire) -> None:
+        assert q.path == "/tokenize" and q.json["model"] == f"up-{w.llm.name}"
+        if w.llm.type == "llamacpp":
+            w.reply(200, {"tokens": list(range(len(pieces(q.json["content"]))))})
+            return
+        count = prompt if "messages" in q.json else len(pieces(q.json["prompt"]))
+        w.reply(200, {"count": count, "max_model_len": 1024, "tokens": list(range(count)), "token_strs": None})
     return play
 
 

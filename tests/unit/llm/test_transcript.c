@@ -232,6 +232,33 @@ static void makes_the_chunk_that_ends_it(void **state)
                "'logprobs':null,'finish_reason':'stop'}]}");
 }
 
+static void a_tokenizer_that_finds_more_than_chunks_is_believed(void **state)
+{
+    (void)state;
+    give_delta("{'content':'one two'}");
+    give_delta("{'content':' three'}");
+    assert_true(transcript_is_estimate(&t));
+    transcript_count(&t, 1);
+    assert_int_equal(transcript_spent(&t), 2);
+    assert_true(transcript_is_estimate(&t));
+    transcript_count(&t, 3);
+    assert_int_equal(transcript_spent(&t), 3);
+    assert_false(transcript_is_estimate(&t));
+    give_delta("{'content':' four'}");
+    assert_int_equal(transcript_spent(&t), 4);
+    assert_true(transcript_is_estimate(&t));
+}
+
+static void makes_the_chunk_that_tells_usage(void **state)
+{
+    (void)state;
+    give("{'id':'c','created':5,'model':'m','choices':[{'delta':{'content':'x'}}]}");
+    assert_str(transcript_usage(&t, 7, 3, &arena),
+               "{'id':'c','object':'chat.completion.chunk','created':5,'model':'m',"
+               "'choices':[],'usage':{'prompt_tokens':7,'completion_tokens':3,"
+               "'total_tokens':10}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +271,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(adds_only_what_is_passed_on, begin, end),
         cmocka_unit_test_setup_teardown(reads_ollamas_lines, begin, end),
         cmocka_unit_test_setup_teardown(makes_the_chunk_that_ends_it, begin, end),
+        cmocka_unit_test_setup_teardown(a_tokenizer_that_finds_more_than_chunks_is_believed,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(makes_the_chunk_that_tells_usage, begin, end),
     };
     return cmocka_run_group_tests_name("llm/transcript", tests, NULL, NULL);
 }

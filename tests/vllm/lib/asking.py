@@ -144,12 +144,6 @@ def check_plain(answer: Answer, expected: dict) -> None:
         assert answer.json["usage"][what] == expected["usage"][what]
 
 
-def tokens_merged(answer: Answer) -> int:
-    """Tokens that had no chunk of their own: when it has much to do, vLLM puts several into one."""
-    return len(answer.streamed_text) - sum(bool(c["choices"][0]["delta"].get("content")) for c in answer.chunks
-                                           if c["choices"])
-
-
 def was_resumed(answer: Answer) -> bool:
     return any(c.get("_resumed") for c in answer.chunks)
 
