@@ -282,20 +282,6 @@ static bool wants_stream(const struct exchange *x)
 
 /* --- steps --- */
 
-/* How many tiers could still be asked after this one fails. */
-static uint32_t tiers_after(const struct exchange *x, const struct pick *p)
-{
-    uint32_t others = (uint32_t)x->model->tier_count - 1 - p->tier;
-    const struct tier *t = &x->model->tiers[p->tier];
-    for (size_t i = 0; i < t->member_count; i++) {
-        uint32_t index = t->members[i].backend->index;
-        if (t->members[i].backend != p->member->backend && !tried_has(&x->tried, index)) {
-            return others + 1;
-        }
-    }
-    return others;
-}
-
 static struct client_error nobody_left(struct exchange *x)
 {
     if (x->is_committed) {
@@ -395,9 +381,10 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
     if (x->model->streams.upstream == UPSTREAM_NEVER) {
         attempt_allow_silence(*out);
     }
+    uint32_t tiers_after = pick_tiers_after(x->model, &x->tried, p);
     (*out)->share_due_ms =
-        now_ms + (p->kind == PICK_TRIAL ? budget_trial_ms(left_ms, tiers_after(x, p))
-                                        : budget_share_ms(left_ms, tiers_after(x, p)));
+        now_ms + (p->kind == PICK_TRIAL ? budget_trial_ms(left_ms, tiers_after)
+                                        : budget_share_ms(left_ms, tiers_after));
     tell_kind(x, p);
     return true;
 }

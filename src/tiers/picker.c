@@ -453,6 +453,28 @@ static bool has_usable(const struct tier *tier, const struct board *b, uint64_t 
     return false;
 }
 
+static bool has_untried(const struct tier *tier, const struct tried *tried,
+                        const struct backend *but)
+{
+    for (size_t i = 0; i < tier->member_count; i++) {
+        const struct backend *b = tier->members[i].backend;
+        if (b != but && !tried_has(tried, b->index)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
+                          const struct pick *p)
+{
+    uint32_t count = 0;
+    for (size_t i = p->tier; i < m->tier_count; i++) {
+        count += has_untried(&m->tiers[i], tried, p->member->backend) ? 1 : 0;
+    }
+    return count;
+}
+
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms)
 {
     for (size_t i = 0; i < m->tier_count; i++) {

@@ -104,6 +104,11 @@ struct pick_query {
 };
 bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
 
+/* How many tiers could still be asked when this pick fails: its own and those behind it, as far
+ * as somebody in them was not tried. */
+uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
+                          const struct pick *p);
+
 /* No attempt came of it, or none that told anything: another may be the trial. */
 void pick_release(struct board *b, const struct pick *p, uint64_t now_ms);
 

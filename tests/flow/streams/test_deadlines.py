@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from fake_llm import Request, Wire, answers, delta, hangs, replies
+from fake_llm import Request, Wire, answers, delta, hangs, replies, stream_openai
 from gateway import wait_until
 from raw_client import CHAT, RawClient, post
 
@@ -149,3 +149,18 @@ def test_a_backends_late_end_costs_no_processor_time(llm, gateway):
         began, used = time.monotonic(), gw.cpu_s()
         wait_until(lambda: a.cancelled_at, 2, "the connection is given up")
         assert gw.cpu_s() - used < 0.25 * max(time.monotonic() - began, 0.4)
+
+
+def test_a_tier_that_failed_already_keeps_no_slice_of_the_time(llm, gateway):
+    """The better tier is down, the worse one fails: all the time that is left is the better one's."""
+    def takes_long(q, w):
+        w.pause(2.2)
+        stream_openai(q, w, "after all")
+
+    a, b = llm("a", chat=takes_long), llm("b", chat=replies(500))
+    a.health = replies(503, "")
+    gw = gateway(a, b, retry="{same_backend: 0}", deadlines="{first_token: 20s, total: 3600ms}")
+    gw.wait_state("a", "DOWN")
+    wait_until(lambda: gw.backend("a")["for_s"] > 1.1, what="an outage that is older than a second")
+    answer = gw.chat(stream=True)
+    assert answer.streamed_text == "after all" and answer.trail == "b:http_500,a:ok"
