@@ -71,6 +71,13 @@ struct answerer {
     uint64_t age_s;                   /* of an answer from memory */
 };
 
+/* A backend that failed while it had the request. */
+struct doubtful {
+    const struct backend *backend;
+    uint64_t at_ms;
+    bool said_so; /* an error, where others broke the connection */
+};
+
 struct exchange {
     /* What every token needs lies together: with many streams, each line of the cache that it
      * touches costs a wait for memory. */
@@ -111,13 +118,12 @@ struct exchange {
     struct pick retry_pick;
     uint32_t retry_tries; /* tries so far at that backend */
     uint64_t backoff_until_ms;
-    bool is_budgeted;    /* the next attempt counts against the retry budget */
-    bool is_over_budget; /* and there was none left for it */
-    bool drew_500;       /* this request's 500s blame nobody else */
-    const struct backend
-        *broken[BROKEN_MAX]; /* connections that broke after the request was sent */
+    bool is_budgeted;                   /* the next attempt counts against the retry budget */
+    bool is_over_budget;                /* and there was none left for it */
+    bool drew_500;                      /* this request's 500s blame nobody else */
+    struct doubtful broken[BROKEN_MAX]; /* who may have died of this request */
     uint32_t broken_count;
-    bool has_waited; /* for probes to tell whether those are dead */
+    uint64_t death_due_ms; /* how long probes are awaited to tell; 0: not yet */
     uint32_t unmappable_count;
     struct bad_request
         unmappable;   /* last reason why a backend could not take it; status 0: none */

@@ -8,7 +8,7 @@
  * What a failed attempt leads to: one door before commit, one after it.
  */
 
-enum { DEATH_WAIT_MS = 600, BUDGET_RETRY_AFTER_S = 1 };
+enum { DEATH_WAIT_MS = 600, DEATH_LOOK_MS = 20, BUDGET_RETRY_AFTER_S = 1 };
 
 static const char *const retry_words[] = {[RETRY_SAME] = "same backend again",
                                           [RETRY_NEXT] = "next backend",
@@ -55,20 +55,25 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
     }
 }
 
-/* A connection that breaks once the request is sent may mean that the process died of it. */
+/* A connection that breaks once the request is sent may mean that the process died of it. So
+ * may an error: a vLLM whose engine is gone says so before its server exits. */
 static void note_broken(struct exchange *x, enum failure f)
 {
     const struct attempt *a = x->attempt;
     bool broke = f == FAILURE_reset || f == FAILURE_closed || f == FAILURE_truncated;
-    if (!broke || !attempt_is_sent(a) || x->broken_count == BROKEN_MAX) {
+    bool said_so =
+        f == FAILURE_http_500 || f == FAILURE_error_in_stream || f == FAILURE_error_in_body;
+    if (!(broke || said_so) || !attempt_is_sent(a)) {
         return;
     }
-    for (uint32_t i = 0; i < x->broken_count; i++) {
-        if (x->broken[i] == a->backend) {
-            return;
-        }
+    uint32_t i = 0;
+    while (i < x->broken_count && x->broken[i].backend != a->backend) {
+        i++;
     }
-    x->broken[x->broken_count++] = a->backend;
+    if (i < BROKEN_MAX) {
+        x->broken[i] = (struct doubtful){a->backend, exchange_now(x), said_so};
+        x->broken_count = i == x->broken_count ? i + 1 : x->broken_count;
+    }
 }
 
 /* The client's own error: its text may pass, in OpenAI's shape. */
@@ -305,24 +310,54 @@ void exchange_succeed(struct exchange *x)
 
 /* --- query of death --- */
 
-/* Backends that broke off and now refuse connections: they died with this request in flight. */
-static uint32_t count_deaths(const struct exchange *x)
+/* It died with this request in flight: it refuses connections now, or its server, which lives
+ * on for seconds, says that the engine is gone (reference: vLLM's /health answers 503 for that
+ * and nothing else). */
+static bool is_dead(const struct backend *b, const struct backend_view *v)
 {
-    uint32_t deaths = 0;
+    bool is_gone = v->cause.failure == FAILURE_connect_refused;
+    bool is_engineless = b->type == BACKEND_VLLM && v->cause.kind == CAUSE_PROBE_STATUS &&
+                         v->cause.status == 503;
+    return v->state != STATE_HEALTHY && (is_gone || is_engineless);
+}
+
+/* No probe has answered since. What breaks connections, a probe's or ours, is doubted as long
+ * as there is time: the process may be going down. */
+static bool is_unclear(const struct exchange *x, const struct doubtful *d,
+                       const struct backend_view *v)
+{
+    bool is_breaking = v->state != STATE_HEALTHY && v->cause.kind == CAUSE_PROBE_FAILED;
+    return !d->said_so || is_breaking ||
+           board_next_probe_ms(x->worker->gateway->board, d->backend->index) <
+               d->at_ms + PROBE_GAP_MS;
+}
+
+static void count_deaths(const struct exchange *x, uint32_t *dead, uint32_t *unclear)
+{
+    *dead = 0;
+    *unclear = 0;
     for (uint32_t i = 0; i < x->broken_count; i++) {
+        const struct doubtful *d = &x->broken[i];
         struct backend_view v =
-            board_view(x->worker->gateway->board, x->broken[i]->index, exchange_now(x));
-        deaths += v.state == STATE_DOWN && v.cause.failure == FAILURE_connect_refused ? 1 : 0;
+            board_view(x->worker->gateway->board, d->backend->index, exchange_now(x));
+        if (is_dead(d->backend, &v)) {
+            *dead += 1;
+        } else if (is_unclear(x, d, &v)) {
+            *unclear += 1;
+        }
     }
-    return deaths;
 }
 
 const struct step *exchange_spare_third(struct exchange *x)
 {
+    uint32_t dead;
+    uint32_t unclear;
+    uint64_t now_ms = exchange_now(x);
     if (x->broken_count < 2) {
         return NULL;
     }
-    if (count_deaths(x) >= 2) {
+    count_deaths(x, &dead, &unclear);
+    if (dead >= 2) {
         x->error = (struct client_error){
             .status = 502,
             .type = "server_error",
@@ -331,10 +366,12 @@ const struct step *exchange_spare_third(struct exchange *x)
                            "a third.")};
         return &step_fail;
     }
-    if (x->has_waited) {
+    if (x->death_due_ms == 0) {
+        x->death_due_ms = now_ms + DEATH_WAIT_MS;
+    }
+    if (dead + unclear < 2 || now_ms >= x->death_due_ms) {
         return NULL;
     }
-    x->has_waited = true;
-    x->backoff_until_ms = exchange_now(x) + DEATH_WAIT_MS;
+    x->backoff_until_ms = now_ms + DEATH_LOOK_MS;
     return &step_backoff;
 }

@@ -272,7 +272,11 @@ bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint
     case BLAME_HOLD:
         return false;
     case BLAME_SUSPECT:
-        return is_first_500 && suspect(h, f, now_ms);
+        if (is_first_500) {
+            return suspect(h, f, now_ms);
+        }
+        ask_probe(h, now_ms); /* it may have died of the request */
+        return false;
     case BLAME_DOWN:
         return blame(h, f, now_ms);
     }

@@ -87,8 +87,9 @@ bool health_on_probe(struct health *h, const struct health_policy *p,
 
 /*
  * Takes in a failed attempt. `is_first_500` is false when this request drew a 500 (any failure
- * that only suspects) before, here or at another backend: then a suspicion does not count. Sets
- * the next probe to now where the rules want one (never more often than once in PROBE_GAP_MS).
+ * that only suspects) before, here or at another backend: then a suspicion does not count, but
+ * a probe shall tell whether it lives. Sets the next probe to now where the rules want one
+ * (never more often than once in PROBE_GAP_MS).
  * True when the state changed.
  */
 bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint64_t now_ms);

@@ -374,7 +374,9 @@ static bool has_killed_two(const struct judgement *j)
     uint32_t broken = 0;
     for (uint32_t i = 0; i < j->x->ask_count; i++) {
         const struct ask *k = &j->x->asks[i];
-        broken += k->is_killed || fault_place(k->fault) == AT_BYTE ? 1 : 0;
+        bool says_so = k->fault == SIM_error_event || k->fault == SIM_server_error ||
+                       k->fault == SIM_error_body;
+        broken += k->is_killed || says_so || fault_place(k->fault) == AT_BYTE ? 1 : 0;
     }
     return broken >= 2;
 }

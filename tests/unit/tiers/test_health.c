@@ -280,6 +280,19 @@ static void a_500_asks_for_a_probe_at_once(void **state)
     assert_int_equal(h.suspicions, 1);
 }
 
+static void a_second_500_of_a_request_asks_for_a_probe_and_blames_nobody(void **state)
+{
+    (void)state;
+    struct health h = fresh();
+    (void)probe(&h, probe_ok(5), T0);
+    assert_false(health_on_failure(&h, FAILURE_http_500, false, T0 + 3000));
+    assert_int_equal(h.next_probe_ms, T0 + 3000);
+    assert_int_equal(h.suspicions, 0);
+    assert_false(h.suspect);
+    (void)probe(&h, probe_exception(FAILURE_reset), T0 + 3001);
+    assert_int_equal(h.state, STATE_DEGRADED);
+}
+
 static void probes_asked_for_keep_their_distance(void **state)
 {
     (void)state;
@@ -538,6 +551,7 @@ int main(void)
         cmocka_unit_test(a_probe_from_before_the_blame_proves_nothing),
         cmocka_unit_test(a_probe_from_before_a_suspicion_does_not_clear_it),
         cmocka_unit_test(a_500_asks_for_a_probe_at_once),
+        cmocka_unit_test(a_second_500_of_a_request_asks_for_a_probe_and_blames_nobody),
         cmocka_unit_test(probes_asked_for_keep_their_distance),
         cmocka_unit_test(a_500_and_a_bad_probe_are_down),
         cmocka_unit_test(a_500_and_a_good_probe_are_not_down),

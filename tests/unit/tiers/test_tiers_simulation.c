@@ -290,8 +290,8 @@ static void learn_failure(struct world *w, struct exchange *x)
                                                                       .hold_ms = 2000,
                                                                       .ended = ended(w, x)},
                                              w->now_ms);
+    s->was_asked = s->was_asked || blame == BLAME_DOWN || blame == BLAME_SUSPECT;
     if (blame == BLAME_DOWN || (blame == BLAME_SUSPECT && is_first)) {
-        s->was_asked = true;
         s->last_blame_ms = w->now_ms;
         s->good = c.to == STATE_DOWN ? 0 : s->good;
     }
