@@ -156,6 +156,9 @@ void attempt_close(struct attempt **a)
         return;
     }
     tell_paused(gone, false);
+    if (gone->hedges > 0) {
+        tally_hedge(gone->worker->gateway->tally, gone->hedges - 1, HEDGE_lost);
+    }
     if (gone->call) {
         http_call_close(&gone->call);
         board_end(gone->worker->gateway->board, gone->backend->index);

@@ -75,7 +75,9 @@ struct attempt {
 
     struct pick pick;
     struct degrade_plan plan;
-    uint32_t tries;  /* at this backend, this one included */
+    uint32_t tries; /* at this backend, this one included */
+    uint32_t
+        hedges; /* the model, from 1, for which it runs beside another; 0: not, or it won */
     bool is_loading; /* as it began: the backend has to load the model first, or is at it */
     uint64_t started_ms;
     struct buf whole; /* plain answer, or error body */

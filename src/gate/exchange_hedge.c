@@ -53,11 +53,15 @@ static void begin_hedge(struct exchange *x)
     if (!find_other(x, &p)) {
         return;
     }
-    if (!hedge_budget_take(&g->hedge_budget[x->model->index]) ||
-        !exchange_make_attempt(x, &p, 1, RESUME_RESTART, &x->hedge)) {
+    bool is_paid = hedge_budget_take(&g->hedge_budget[x->model->index]);
+    if (!is_paid) {
+        tally_hedge(g->tally, x->model->index, HEDGE_refused);
+    }
+    if (!is_paid || !exchange_make_attempt(x, &p, 1, RESUME_RESTART, &x->hedge)) {
         pick_release(g->board, &p, exchange_now(x));
         return;
     }
+    x->hedge->hedges = x->model->index + 1;
     log_debug("hedged", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
               LOG_STR("late", x->attempt->backend->name),
               LOG_STR("backend", p.member->backend->name));
@@ -90,6 +94,10 @@ const struct step *hedge_await(struct exchange *x)
 void hedge_settle(struct exchange *x)
 {
     x->hedge_at_ms = 0;
+    if (x->attempt->hedges > 0) {
+        tally_hedge(x->worker->gateway->tally, x->model->index, HEDGE_won);
+        x->attempt->hedges = 0;
+    }
     if (x->hedge) {
         answer_note(x, x->hedge->backend->name, "late");
         attempt_close(&x->hedge);

@@ -66,6 +66,19 @@ static void write_last_resort(struct exposition *e, const struct scrape *s)
     }
 }
 
+static void write_hedges(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->model_count; i++) {
+        const struct model *m = &c->models[i];
+        for (unsigned r = 0; r < HEDGE_RESULT_COUNT; r++) {
+            enum hedge_result result = (enum hedge_result)r;
+            struct str values[] = {m->name, str_from(hedge_result_name(result))};
+            put_count(e, values, tally_hedges(s->source->tally, m->index, result));
+        }
+    }
+}
+
 static void put_resume(struct exposition *e, struct str from, struct str to, bool ok,
                        uint64_t count)
 {
@@ -292,6 +305,11 @@ static const struct metric METRICS[] = {
       .help = "Requests that no backend could serve and that were answered from memory or with "
               "the fixed text."},
      write_last_resort},
+    {{.name = "fallthrough_hedges_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"model", "result"},
+      .help = "Second attempts beside a first one whose first token was late."},
+     write_hedges},
     {{.name = "fallthrough_resumes_total",
       .kind = METRIC_COUNTER,
       .labels = {"from", "to", "result"},

@@ -13,6 +13,7 @@ struct tally {
     size_t backend_count;
     counter *ends;           /* a row a model and one for none; a column an outcome */
     counter *last_resorts;   /* a row a model; a column a last_resort */
+    counter *hedges;         /* a row a model; a column a result */
     counter *resumes;        /* a row a backend; a column a backend and one for none */
     counter *failed_resumes; /* one a backend */
     counter gaps[TALLY_GAP_BUCKETS];
@@ -28,6 +29,18 @@ static const char *const OUTCOME_NAMES[OUTCOME_COUNT] = {
     OUTCOME_LIST(OUTCOME_NAME)
 #undef OUTCOME_NAME
 };
+
+static const char *const HEDGE_RESULT_NAMES[HEDGE_RESULT_COUNT] = {
+#define HEDGE_RESULT_NAME(name) [HEDGE_##name] = #name,
+    HEDGE_RESULT_LIST(HEDGE_RESULT_NAME)
+#undef HEDGE_RESULT_NAME
+};
+
+const char *hedge_result_name(enum hedge_result r)
+{
+    CHECK(r < HEDGE_RESULT_COUNT);
+    return HEDGE_RESULT_NAMES[r];
+}
 
 const char *outcome_name(enum outcome o)
 {
@@ -58,6 +71,7 @@ struct tally *tally_new(const struct catalog *c)
     t->backend_count = c->backend_count;
     t->ends = mem_alloc(sizeof(counter) * (c->model_count + 1) * OUTCOME_COUNT);
     t->last_resorts = mem_alloc(sizeof(counter) * (c->model_count + 1) * LAST_RESORTS);
+    t->hedges = mem_alloc(sizeof(counter) * c->model_count * HEDGE_RESULT_COUNT);
     t->resumes = mem_alloc(sizeof(counter) * c->backend_count * (c->backend_count + 1));
     t->failed_resumes = mem_alloc(sizeof(counter) * c->backend_count);
     return t;
@@ -70,6 +84,7 @@ void tally_free(struct tally **t)
     if (gone) {
         free(gone->ends);
         free(gone->last_resorts);
+        free(gone->hedges);
         free(gone->resumes);
         free(gone->failed_resumes);
         free(gone);
@@ -93,6 +108,12 @@ static counter *last_resort_of(const struct tally *t, uint32_t model, enum last_
 {
     CHECK(model < t->model_count);
     return &t->last_resorts[(size_t)model * LAST_RESORTS + r];
+}
+
+static counter *hedge_of(const struct tally *t, uint32_t model, enum hedge_result r)
+{
+    CHECK(model < t->model_count && r < HEDGE_RESULT_COUNT);
+    return &t->hedges[model * HEDGE_RESULT_COUNT + r];
 }
 
 static counter *resume_of(const struct tally *t, uint32_t from, uint32_t to)
@@ -137,6 +158,11 @@ void tally_not_resumed(struct tally *t, uint32_t from)
     add(failed_resume_of(t, from), 1);
 }
 
+void tally_hedge(struct tally *t, uint32_t model, enum hedge_result r)
+{
+    add(hedge_of(t, model, r), 1);
+}
+
 uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o)
 {
     return load(end_of(t, model, o));
@@ -145,6 +171,11 @@ uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o)
 uint64_t tally_last_resorts(const struct tally *t, uint32_t model, enum last_resort r)
 {
     return load(last_resort_of(t, model, r));
+}
+
+uint64_t tally_hedges(const struct tally *t, uint32_t model, enum hedge_result r)
+{
+    return load(hedge_of(t, model, r));
 }
 
 uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to)

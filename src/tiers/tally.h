@@ -6,9 +6,9 @@
 
 /*
  * What has come of the clients' requests since the start: how each ended, and what became of
- * each answer that broke after its first content. Only counts, never judges: the board does.
- * Every number is an atomic of its own that only grows, so that counting and reading never
- * wait. Any thread may call anything here.
+ * each answer that broke after its first content, and of second attempts. Only counts, never
+ * judges: the board does. Every number is an atomic of its own that only grows, so that
+ * counting and reading never wait. Any thread may call anything here.
  */
 
 #define OUTCOME_LIST(X)                                                                \
@@ -33,6 +33,20 @@ enum last_resort { LAST_RESORT_CACHE, LAST_RESORT_MESSAGE };
 enum { LAST_RESORTS = 2 };
 
 const char *last_resort_name(enum last_resort r); /* "cache", "message" */
+
+#define HEDGE_RESULT_LIST(X)                                             \
+    X(won)     /* the second attempt had content first */                \
+    X(lost)    /* it had not: it was late, failed, or the client left */ \
+    X(refused) /* somebody was there for it, but there had been enough of them */
+
+enum hedge_result {
+#define HEDGE_RESULT_ENUM(name) HEDGE_##name,
+    HEDGE_RESULT_LIST(HEDGE_RESULT_ENUM)
+#undef HEDGE_RESULT_ENUM
+        HEDGE_RESULT_COUNT
+};
+
+const char *hedge_result_name(enum hedge_result r); /* "won", … */
 
 /* In place of a model: none was named, or none of that name is configured. In place of a
  * backend: none was needed. */
@@ -59,10 +73,14 @@ void tally_last_resort(struct tally *t, uint32_t model, enum last_resort r);
 void tally_resumed(struct tally *t, uint32_t from, uint32_t to, uint64_t gap_ms);
 void tally_not_resumed(struct tally *t, uint32_t from);
 
+/* What became of a second attempt, or of the wish for one. */
+void tally_hedge(struct tally *t, uint32_t model, enum hedge_result r);
+
 /* --- figures --- */
 
 uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o);
 uint64_t tally_last_resorts(const struct tally *t, uint32_t model, enum last_resort r);
+uint64_t tally_hedges(const struct tally *t, uint32_t model, enum hedge_result r);
 uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to);
 uint64_t tally_failed_resumes(const struct tally *t, uint32_t from);
 

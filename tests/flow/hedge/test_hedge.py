@@ -5,6 +5,7 @@ import threading
 import pytest
 from fake_llm import answers, completion, delta, pieces, replies, stream_openai
 from gateway import wait_until
+from metrics_text import scrape
 
 ON = "{after: 100ms, max_share: 100%}"
 PATIENT = "{first_token: 10s, total: 30s}"
@@ -165,3 +166,43 @@ def test_a_client_that_leaves_cancels_both(llm, gateway):
     sock.close()
     wait_until(lambda: a.cancelled_at and b.cancelled_at, what="both attempts are cancelled")
     wait_until(lambda: all(gw.backend(n)["in_flight"] == 0 for n in "ab"), what="nothing in flight")
+
+
+def hedges(gw):
+    wait_until(lambda: scrape(gw).sum("fallthrough_attempts_in_flight") == 0)
+    metrics = scrape(gw)
+    return {r: metrics.value("fallthrough_hedges_total", model="m", result=r) for r in ("won", "lost", "refused")}
+
+
+def role_late(_q, w):
+    w.pause(0.3)
+    w.reset()
+
+
+@pytest.mark.parametrize("first, second, counted", [
+    (late(3600), answers("from b"), {"won": 1, "lost": 0, "refused": 0}),
+    (late(0.4), late(3600), {"won": 0, "lost": 1, "refused": 0}),
+    (late(0.4), replies(500), {"won": 0, "lost": 1, "refused": 0}),
+    (role_late, late(0.5), {"won": 1, "lost": 0, "refused": 0}),
+    (late(0.02), answers("from b"), {"won": 0, "lost": 0, "refused": 0}),
+], ids=["won", "late", "failed", "left_alone", "not_needed"])
+def test_what_became_of_a_hedge_is_counted(first, second, counted, llm, gateway):
+    gw = gateway(llm("a", chat=first), llm("b", chat=second), hedge=ON, deadlines=PATIENT)
+    assert gw.chat(stream=True).is_whole_stream
+    assert hedges(gw) == counted
+
+
+def test_a_hedge_over_the_share_is_counted_as_refused(llm, gateway):
+    a, b = llm("a", chat=late(0.3)), llm("b", chat=answers("from b"))
+    gw = gateway(a, b, hedge="{after: 50ms, max_share: 0%}", deadlines=PATIENT)
+    assert gw.chat(stream=True).trail == "a:ok"
+    assert hedges(gw) == {"won": 0, "lost": 0, "refused": 1}
+
+
+def test_a_hedge_whose_client_left_is_lost(llm, gateway):
+    a, b = llm("a", chat=late(3600)), llm("b", chat=late(3600))
+    gw = gateway(a, b, hedge=ON, deadlines=PATIENT)
+    sock = gw.open_chat({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True})
+    wait_until(lambda: b.chats, what="the second attempt")
+    sock.close()
+    wait_until(lambda: hedges(gw)["lost"] == 1, what="it is counted")

@@ -77,6 +77,7 @@ static void everything_is_there_from_the_start_as_zero(void **state)
                        "fallthrough_requests_total{model=\"m\",outcome=\"ok\"} 0",
                        "fallthrough_requests_total{model=\"m\",outcome=\"client_left\"} 0",
                        "fallthrough_requests_total{model=\"\",outcome=\"refused\"} 0",
+                       "fallthrough_hedges_total{model=\"m\",result=\"lost\"} 0",
                        "fallthrough_resumes_total{from=\"b0\",to=\"b7\",result=\"ok\"} 0",
                        "fallthrough_resumes_total{from=\"b7\",to=\"\",result=\"failed\"} 0",
                        "fallthrough_resume_gap_seconds_bucket{le=\"60\"} 0",
@@ -134,6 +135,9 @@ static void shows_what_was_tallied(void **state)
     struct fixture *f = *state;
     f->draining = true;
     tally_end(f->tally, 0, OUTCOME_ok);
+    tally_hedge(f->tally, 0, HEDGE_won);
+    tally_hedge(f->tally, 0, HEDGE_won);
+    tally_hedge(f->tally, 0, HEDGE_refused);
     tally_end(f->tally, 0, OUTCOME_interrupted);
     tally_end(f->tally, TALLY_NONE, OUTCOME_refused);
     tally_resumed(f->tally, 0, 2, 5);
@@ -145,6 +149,9 @@ static void shows_what_was_tallied(void **state)
                           "fallthrough_requests_total{model=\"m\",outcome=\"ok\"} 1",
                           "fallthrough_requests_total{model=\"m\",outcome=\"interrupted\"} 1",
                           "fallthrough_requests_total{model=\"\",outcome=\"refused\"} 1",
+                          "fallthrough_hedges_total{model=\"m\",result=\"won\"} 2",
+                          "fallthrough_hedges_total{model=\"m\",result=\"lost\"} 0",
+                          "fallthrough_hedges_total{model=\"m\",result=\"refused\"} 1",
                           "fallthrough_resumes_total{from=\"b0\",to=\"b2\",result=\"ok\"} 2",
                           "fallthrough_resumes_total{from=\"b1\",to=\"\",result=\"ok\"} 1",
                           "fallthrough_resumes_total{from=\"b2\",to=\"\",result=\"failed\"} 1",

@@ -89,6 +89,18 @@ static void counts_each_resume_by_both_backends(void **state)
     assert_int_equal(tally_failed_resumes(t, 0), 0);
 }
 
+static void counts_what_became_of_hedges(void **state)
+{
+    struct tally *t = *state;
+    tally_hedge(t, 0, HEDGE_won);
+    tally_hedge(t, 0, HEDGE_lost);
+    tally_hedge(t, 0, HEDGE_lost);
+    assert_int_equal(tally_hedges(t, 0, HEDGE_won), 1);
+    assert_int_equal(tally_hedges(t, 0, HEDGE_lost), 2);
+    assert_int_equal(tally_hedges(t, 0, HEDGE_refused), 0);
+    assert_string_equal(hedge_result_name(HEDGE_refused), "refused");
+}
+
 static void an_answer_that_needs_nobody_more_has_no_gap(void **state)
 {
     struct tally *t = *state;
@@ -206,6 +218,7 @@ int main(void)
         TALLY_TEST(counts_each_outcome_of_each_model_apart),
         TALLY_TEST(a_last_resort_is_an_end_and_told_by_kind),
         TALLY_TEST(counts_each_resume_by_both_backends),
+        TALLY_TEST(counts_what_became_of_hedges),
         TALLY_TEST(an_answer_that_needs_nobody_more_has_no_gap),
         TALLY_TEST(a_gap_is_in_the_first_bucket_that_fits),
         TALLY_TEST(bounds_of_gaps_grow_from_a_millisecond_to_a_minute),
