@@ -367,7 +367,8 @@ const struct step *exchange_spare_third(struct exchange *x)
         return &step_fail;
     }
     if (x->death_due_ms == 0) {
-        x->death_due_ms = now_ms + DEATH_WAIT_MS;
+        uint64_t due_ms = now_ms + DEATH_WAIT_MS;
+        x->death_due_ms = due_ms < x->due_ms ? due_ms : x->due_ms;
     }
     if (dead + unclear < 2 || now_ms >= x->death_due_ms) {
         return NULL;

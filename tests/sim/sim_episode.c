@@ -238,6 +238,18 @@ static void start_gateway(struct episode *ep, const struct setup *setup, uint64_
     }
 }
 
+/* As a calibration would have found them. */
+static void tell_abilities(struct episode *ep, const struct setup *setup)
+{
+    struct board *b = ep->gateway->board;
+    for (uint32_t i = 0; i < ep->servers.count && setup->knows_echo; i++) {
+        const struct server *sv = &ep->servers.at[i];
+        if (sv->is_echoing) {
+            CHECK(board_set_ability(b, sv->serving, ABILITY_ECHO, board_outages(b, i)));
+        }
+    }
+}
+
 static void make_exchanges(struct episode *ep, uint64_t seed)
 {
     uint32_t manner = rand_below(&ep->rand, 3); /* one client, one each, or by chance */
@@ -269,6 +281,7 @@ static void start(struct episode *ep, uint64_t seed, const struct setup *setup)
     servers_start(&ep->servers, &ep->record, setup,
                   draw_stream(rand_next(&ep->rand), LANE_EPISODE, 1), seed);
     start_gateway(ep, setup, seed);
+    tell_abilities(ep, setup);
     make_exchanges(ep, seed);
     ep->oracle =
         (struct oracle){.record = &ep->record, .setup = setup, .servers = &ep->servers};

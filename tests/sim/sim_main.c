@@ -26,8 +26,8 @@
  *     judges     sim_record; sim_request and sim_manners: what backends were asked;
  *                sim_reading and sim_oracle: what the client got
  *
- * --echo lets so many percent of the backends repeat a half answer before they go on with it,
- * as some old servers do. The gateway must have measured that; without, texts are doubled.
+ * Some backends repeat a half answer before they go on with it, as old servers do, and the
+ * gateway has measured that. --echo lets so many percent do so unmeasured: texts are doubled.
  *
  * Exit 0 when everything held, 1 when not. Each failure is printed with the command that
  * replays it, with -v to see all that happens.
@@ -43,6 +43,7 @@ struct options {
     uint64_t exchanges;
     uint64_t failures; /* stops after so many */
     uint64_t echo_percent;
+    bool knows_echo;
     bool has_only;
     uint64_t only;
     bool is_loud;
@@ -142,6 +143,7 @@ static int run_all(const struct options *o)
             setup_unload(&setup);
             setup_load(&setup, o->seed, loaded, o->is_loud);
             setup.echo_percent = (uint32_t)o->echo_percent;
+            setup.knows_echo = o->knows_echo;
         }
         failures += run_episode(o, i, &setup, &sum) ? 0 : 1;
     }
@@ -187,6 +189,7 @@ static bool read_options(int argc, char **argv, struct options *o)
             is_fine = read_number(value, &o->failures);
         } else if (strcmp(argv[i], "--echo") == 0) {
             is_fine = read_number(value, &o->echo_percent);
+            o->knows_echo = false;
         } else if (strcmp(argv[i], "--only") == 0) {
             is_fine = read_number(value, &o->only);
             o->has_only = true;
@@ -201,8 +204,12 @@ static bool read_options(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {
-        .program = argv[0], .seed = default_seed, .exchanges = 2000, .failures = 10};
+    struct options o = {.program = argv[0],
+                        .seed = default_seed,
+                        .exchanges = 2000,
+                        .failures = 10,
+                        .echo_percent = 20,
+                        .knows_echo = true};
     sim_memory_start();
     if (!read_options(argc, argv, &o)) {
         (void)fprintf(

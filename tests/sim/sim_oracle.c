@@ -148,6 +148,9 @@ static void check_beginning(struct judgement *j)
                        p->content[i].text);
         }
     }
+    if (p->stop.len > 0 && str_has(j->rd.choice[0].text, p->stop)) {
+        wrong(j, "the text holds a stop string");
+    }
     if (!str_starts(p->reasoning.text, j->rd.reasoning)) {
         wrong_text(j, "the reasoning is not the script's", j->rd.reasoning, p->reasoning.text);
     }
@@ -186,11 +189,12 @@ static void check_choice(struct judgement *j, uint32_t i, struct str text, const
     }
 }
 
-/* Where the answer was begun anew after its first words, what tells of those is left out. */
-static bool was_restarted(const struct judgement *j, const struct ask *last)
+/* Where the answer was begun anew after its first words, or these were repeated, what tells of
+ * them is left out. */
+static bool was_repeated(const struct judgement *j, const struct ask *last)
 {
     for (const struct ask *k = j->x->asks; k <= last; k++) {
-        if (!k->continues && k > j->x->asks) {
+        if (k->is_echoing || (!k->continues && k > j->x->asks)) {
             return true;
         }
     }
@@ -201,10 +205,11 @@ static void check_logprobs(struct judgement *j, const struct ask *last)
 {
     for (uint32_t i = 0; i < j->rd.choices && j->x->plan.wants_logprobs; i++) {
         const struct read_choice *c = &j->rd.choice[i];
-        if (c->flaw_of_logprobs) {
+        bool is_partial = was_repeated(j, last);
+        if (c->flaw_of_logprobs && (j->rd.is_stream || !is_partial)) {
             wrong(j, c->flaw_of_logprobs);
         }
-        if (!c->has_all_logprobs && !was_restarted(j, last)) {
+        if (!c->has_all_logprobs && !is_partial) {
             wrong(j, "logprobs are missing");
         }
     }
@@ -219,7 +224,8 @@ static void check_usage(struct judgement *j, const struct ask *last)
                    last->hope == HOPE_SURE &&
                    (place == AT_NOTHING || place == AT_END || last->fault == SIM_pause);
     bool is_text = p->reasoning.count == 0 && p->call_count == 0 && !p->has_halves;
-    bool is_measured = is_text && j->x->counted == last->to && j->x->knows_prompt;
+    bool is_measured = is_text && p->n == 1 && j->x->counted > 0 && j->x->counted == last->to &&
+                       j->x->knows_prompt;
     bool is_wanted = !p->stream || p->wants_usage;
     if (is_wanted && !rd->has_usage) {
         wrong(j, "the usage is missing");
@@ -255,12 +261,14 @@ static void check_marks(struct judgement *j, const struct ask *last)
     }
 }
 
-/* The gateway itself ends an answer whose tokens are used up. */
+/* The gateway itself ends an answer whose tokens are used up. Without a tokenizer it counts
+ * chunks, which may be fewer. */
 static bool is_used_up(const struct judgement *j)
 {
     const struct plan *p = &j->x->plan;
-    return p->has_limit && p->limit <= p->content[0].count &&
-           j->rd.choice[0].text.len == p->content[0].end[p->limit - 1];
+    uint32_t given = 0;
+    bool is_whole = said_is_prefix(&p->content[0], j->rd.choice[0].text, &given);
+    return p->has_limit && is_whole && (p->is_counted ? given == p->limit : given >= p->limit);
 }
 
 static void check_used_up(struct judgement *j)
@@ -278,12 +286,30 @@ static bool is_by(const struct judgement *j, const struct ask *k)
     return str_eq(j->rd.backend, j->oracle->servers->at[k->backend].conf->name);
 }
 
+/* It ends it as well where a stop string begins before a seam and ends behind it. */
+static bool is_stopped(const struct judgement *j)
+{
+    const struct plan *p = &j->x->plan;
+    struct str given = said_tokens(&p->content[0], 0, p->stop_at + 1);
+    bool was_continued = false;
+    for (uint32_t i = 0; i < j->x->ask_count; i++) {
+        const struct ask *k = &j->x->asks[i];
+        was_continued = was_continued || (k->from == p->stop_at + 1 && ask_has_spoken(k));
+    }
+    return p->stop.len > 0 && p->is_stop_late && was_continued &&
+           str_eq(j->rd.choice[0].text, given);
+}
+
 static void check_whole(struct judgement *j)
 {
     const struct plan *p = &j->x->plan;
     const struct ask *last = finisher(j->x);
     j->oracle->whole++;
     j->oracle->resumed += j->rd.is_resumed ? 1 : 0;
+    if (is_stopped(j)) {
+        check_choice(j, 0, j->rd.choice[0].text, "stop");
+        return;
+    }
     if (!last || (last->hope == HOPE_SOME && !is_by(j, last) && is_used_up(j))) {
         check_used_up(j);
         return;
@@ -375,7 +401,7 @@ static bool has_killed_two(const struct judgement *j)
     for (uint32_t i = 0; i < j->x->ask_count; i++) {
         const struct ask *k = &j->x->asks[i];
         bool says_so = k->fault == SIM_error_event || k->fault == SIM_server_error ||
-                       k->fault == SIM_error_body;
+                       k->fault == SIM_error_body || k->fault == SIM_error_late;
         broken += k->is_killed || says_so || fault_place(k->fault) == AT_BYTE ? 1 : 0;
     }
     return broken >= 2;

@@ -87,6 +87,12 @@ static void put_options(const struct plan *p, struct buf *out, struct rand *r)
     if (p->n > 1) {
         put_format(out, ",\"n\":%u", p->n);
     }
+    if (p->stop.len > 0) {
+        bool is_list = draw_percent(r, 50);
+        put(out, is_list ? STR(",\"stop\":[\"never said\",") : STR(",\"stop\":"));
+        put_quoted(out, p->stop, (enum spelling)rand_below(r, SPELLINGS));
+        put(out, is_list ? STR("]") : STR(""));
+    }
     put(out, p->wants_logprobs ? STR(",\"logprobs\":true,\"top_logprobs\":1") : STR(""));
     put(out, p->is_shaped ? STR(",\"response_format\":{\"type\":\"json_object\"}") : STR(""));
     put(out, p->is_odd ? STR(",\"logit_bias\":{\"50256\":-100}") : STR(""));
@@ -179,6 +185,31 @@ static void draw_answer(struct plan *p, struct rand *r, struct arena *a)
     }
 }
 
+/* Two tokens that stand together nowhere before. */
+static void draw_stop(struct plan *p, struct rand *r)
+{
+    const struct said *said = &p->content[0];
+    if (p->n > 1 || p->reasoning.count > 0 || p->call_count > 0 || said->count < 2 ||
+        p->is_huge || !draw_percent(r, 25)) {
+        return;
+    }
+    uint32_t at = rand_below(r, said->count - 1);
+    struct str stop = said_tokens(said, at, at + 2);
+    struct str before = said_tokens(said, 0, at + 2);
+    if (str_has(str_of(before.ptr, before.len - 1), stop)) {
+        return;
+    }
+    p->stop = stop;
+    p->stop_at = at;
+    p->is_stop_late = draw_percent(r, 60);
+}
+
+uint32_t plan_end(const struct plan *p, uint32_t from)
+{
+    bool sees_it = p->stop.len > 0 && from <= p->stop_at;
+    return sees_it ? p->stop_at + p->is_stop_late : p->content[0].count;
+}
+
 /* --- the client --- */
 
 static void draw_manner(struct plan *p, struct rand *r)
@@ -201,6 +232,7 @@ void plan_make(struct plan *p, uint64_t number, struct str model, struct rand *r
     *p = (struct plan){.number = number};
     draw_request(p, r);
     draw_answer(p, r, a);
+    draw_stop(p, r);
     write_body(p, model, r, a);
     draw_manner(p, r);
     if (draw_percent(r, 50)) {

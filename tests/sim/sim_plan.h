@@ -47,6 +47,10 @@ struct plan {
     bool has_limit;
     uint64_t limit; /* max_tokens */
 
+    struct str stop;   /* ends the answer of choice 0 where it comes; empty: none */
+    uint32_t stop_at;  /* tokens before it */
+    bool is_stop_late; /* its first token is given before a server sees that it is one */
+
     struct said content[PLAN_CHOICES_MAX];
     struct said reasoning;
     struct plan_call calls[PLAN_CALLS_MAX];
@@ -71,6 +75,10 @@ void plan_make(struct plan *p, uint64_t number, struct str model, struct rand *r
 /* What the model says to questions of the gateway's own (a probe that generates, a
  * calibration). */
 void plan_make_inquiry(struct plan *p, struct rand *r, struct arena *a);
+
+/* Tokens of choice 0 there are when a server that begins behind `from` ends by itself. What
+ * ends in the half answer it does not see. */
+uint32_t plan_end(const struct plan *p, uint32_t from);
 
 /* Asks for something that Ollama has not. */
 bool plan_is_too_much(const struct plan *p);

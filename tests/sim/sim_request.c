@@ -156,6 +156,10 @@ static bool read_options(struct reading *rd)
     if (p->n > 1 && json_integer_value(n) != p->n) {
         return wrong(rd, "n is not the client's");
     }
+    const json_t *stop = json_object_get(rd->body, "stop");
+    if (k->type != BACKEND_OLLAMA && (p->stop.len > 0) != (stop != NULL)) {
+        return wrong(rd, "stop is not the client's");
+    }
     if (p->has_tools != (json_array_size(json_object_get(rd->body, "tools")) > 0)) {
         return wrong(rd, "tools are not the client's");
     }

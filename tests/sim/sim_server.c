@@ -15,9 +15,6 @@ enum {
     FIRST_PORT = 10000,
     REQUEST_MAX = 64 << 20,
     DEAF_ROOM = 100,
-    TOKENIZER_NONE = 10,   /* of a hundred answer 404 … */
-    TOKENIZER_SILENT = 20, /* … or not at all … */
-    TOKENIZER_LATE = 30,   /* … or perhaps too late */
     DEATH_MIN_MS = 100,
     DEATH_MAX_MS = 15000,
     IDLE_MAX_MS = 8000,
@@ -287,7 +284,7 @@ static enum fault draw_fault(const struct server *sv, const struct sim_exchange 
 static void judge_hope(const struct sim_exchange *x, struct ask *k)
 {
     const struct plan *p = &x->plan;
-    uint64_t natural = p->content[0].count;
+    uint64_t natural = plan_end(p, 0);
     bool has_spoken = false;
     for (const struct ask *before = x->asks; before < k; before++) {
         has_spoken = has_spoken || ask_has_spoken(before);
@@ -392,33 +389,10 @@ static void serve_chat(struct session *s, struct str body)
 
 static void serve_tokens(struct session *s, struct str body)
 {
-    struct server *sv = s->server;
-    struct rand *r = &sv->all->rand;
-    struct arena *a = &sv->all->arena;
-    if (!tokens_read(sv->all->record, body, &s->tokens)) {
-        record_fail(sv->all->record, NULL, "request to %.*s: tokens of what?",
-                    STR_FMT(sv->conf->name));
+    s->is_silent = !tokens_answer(s->server, body, &s->tokens, &s->script);
+    if (!s->is_silent) {
+        begin_reply(s);
     }
-    bool is_able = sv->tokenizer >= TOKENIZER_NONE && s->tokens.exchange;
-    record_trace(sv->all->record, "%.*s: counts %" PRIu64 " tokens%s", STR_FMT(sv->conf->name),
-                 s->tokens.tokens, is_able ? "" : ", but does not say so");
-    if (is_able) {
-        s->script = reply_small(
-            200, arena_printf(a, "{\"count\":%" PRIu64 ",\"tokens\":[]}", s->tokens.tokens), r,
-            a);
-    } else {
-        s->tokens.exchange = NULL;
-        s->script = reply_small(404, STR("{\"detail\":\"Not Found\"}"), r, a);
-    }
-    s->script.first_ms = rand_below(r, 40);
-    if (is_able && sv->tokenizer < TOKENIZER_SILENT) {
-        s->is_silent = true;
-        return;
-    }
-    if (is_able && sv->tokenizer < TOKENIZER_LATE) {
-        s->script.first_ms = rand_below(r, 300);
-    }
-    begin_reply(s);
 }
 
 /* --- requests --- */
@@ -555,6 +529,7 @@ void servers_start(struct servers *all, struct record *rec, const struct setup *
             sv->is_refusing_partials = draw_percent(&all->rand, 15);
             sv->tokenizer = rand_below(&all->rand, 100);
             sv->is_echoing = draw_percent(&all->rand, setup->echo_percent);
+            sv->serving = m->serving;
             sv->fault_percent = draw_between(&all->rand, 0, 60);
             sv->sick_percent = draw_percent(&all->rand, 20) ? 30 : 0;
             list_init(&sv->sessions);

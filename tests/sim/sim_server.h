@@ -23,6 +23,7 @@ struct server {
     const struct backend *conf;
     struct str model; /* by what name it knows the model */
     uint32_t tier;
+    uint32_t serving;
     bool is_refusing_partials;
     bool is_echoing;
     uint32_t tokenizer;     /* how its POST /tokenize answers: 0 … 99 */

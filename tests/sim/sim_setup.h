@@ -20,6 +20,7 @@ struct setup {
     enum setup_resume resume;
     bool marks_bodies;     /* annotate: body */
     uint32_t echo_percent; /* of backends that repeat what they are to continue */
+    bool knows_echo;       /* the gateway has measured it */
 };
 
 /* Number `number` of the seed; ends the process when it is refused. `show`: prints the text. */

@@ -29,7 +29,7 @@ void speech_fini(struct speech *s)
  * Calls come behind the whole text: what is to make any is not cut before. */
 void speech_decide(struct ask *k)
 {
-    uint32_t count = k->plan->content[0].count;
+    uint32_t count = plan_end(k->plan, k->from);
     uint64_t left = count - k->from;
     bool is_cut = k->has_limit && left > 0 && k->limit <= left && k->plan->call_count == 0;
     k->to = is_cut ? k->from + (uint32_t)k->limit : count;

@@ -1,6 +1,12 @@
 #include "sim_tokens.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+
+#include "sim_draw.h"
+
+/* How a server's tokenizer answers, of a hundred. */
+enum { ANSWERS_404 = 10, ANSWERS_NOTHING = 20, ANSWERS_LATE = 30 };
 
 static struct str text_of(const json_t *value)
 {
@@ -55,7 +61,7 @@ static bool read_conversation(struct record *rec, const json_t *messages,
     return out->exchange != NULL;
 }
 
-bool tokens_read(struct record *rec, struct str body, struct token_question *out)
+static bool read_question(struct record *rec, struct str body, struct token_question *out)
 {
     *out = (struct token_question){.exchange = NULL};
     json_t *question = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL);
@@ -72,4 +78,28 @@ bool tokens_read(struct record *rec, struct str body, struct token_question *out
     }
     json_decref(question);
     return is_fine;
+}
+
+bool tokens_answer(struct server *sv, struct str body, struct token_question *out,
+                   struct reply_script *script)
+{
+    struct rand *r = &sv->all->rand;
+    struct arena *a = &sv->all->arena;
+    if (!read_question(sv->all->record, body, out)) {
+        record_fail(sv->all->record, NULL, "request to %.*s: tokens of what?",
+                    STR_FMT(sv->conf->name));
+    }
+    bool is_able = sv->tokenizer >= ANSWERS_404 && out->exchange;
+    record_trace(sv->all->record, "%.*s: counts %" PRIu64 " tokens%s", STR_FMT(sv->conf->name),
+                 out->tokens, is_able ? "" : ", but does not say so");
+    if (!is_able) {
+        out->exchange = NULL;
+        *script = reply_small(404, STR("{\"detail\":\"Not Found\"}"), r, a);
+    } else {
+        struct str said = arena_printf(a, "{\"count\":%" PRIu64 ",\"tokens\":[]}", out->tokens);
+        *script = reply_small(200, said, r, a);
+    }
+    bool is_late = is_able && sv->tokenizer < ANSWERS_LATE;
+    script->first_ms = rand_below(r, is_late ? 300 : 40);
+    return !is_able || sv->tokenizer >= ANSWERS_NOTHING;
 }

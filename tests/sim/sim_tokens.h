@@ -3,7 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sim_record.h"
+#include "sim_reply.h"
+#include "sim_server.h"
 
 /*
  * POST /tokenize: what the scripted servers know of the tokens in a text. All have the same
@@ -18,5 +19,6 @@ struct token_question {
     uint32_t given; /* of choice 0, in the text */
 };
 
-/* False: it is no question that such a server understands. */
-bool tokens_read(struct record *rec, struct str body, struct token_question *out);
+/* Takes in the question and writes this server's answer. False: it stays silent. */
+bool tokens_answer(struct server *sv, struct str body, struct token_question *out,
+                   struct reply_script *script);
