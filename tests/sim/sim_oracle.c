@@ -221,7 +221,7 @@ static void check_usage(struct judgement *j, const struct ask *last)
     const struct reading *rd = &j->rd;
     enum fault_place place = fault_place(last->fault);
     bool is_told = last->over_ms > 0 && !last->is_cancelled && !last->is_killed &&
-                   last->hope == HOPE_SURE &&
+                   last->hope == HOPE_SURE && j->x->answered_ms < j->due_ms &&
                    (place == AT_NOTHING || place == AT_END || last->fault == SIM_pause);
     bool is_text = p->reasoning.count == 0 && p->call_count == 0 && !p->has_halves;
     bool is_measured = is_text && p->n == 1 && j->x->counted > 0 && j->x->counted == last->to &&

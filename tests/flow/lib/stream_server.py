@@ -6,7 +6,8 @@
 Prints `listening PORT`. To the question `Q` it answers the tokens of `answer(Q, N)`, one an interval, the first after
 --first-token; to a question with half of that answer behind it, it goes on exactly there, as a server does that has
 continue_final_message. To anything that is not the beginning of its answer it says 400. GET /asked lists what it was
-asked: [[question, the half answer behind it], …].
+asked: [[question, the half answer behind it], …], GET /times when (time.monotonic): {question: [[read, spoken], …]},
+a pair for each time it was asked: the whole request was read; the first token went out.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def plain(status: int, body: dict | list) -> bytes:
 class Client:
     def __init__(self, sock: socket.socket):
         self.sock, self.raw, self.tokens = sock, b"", []
+        self.times: list[float] = []
 
     def request(self) -> tuple[bytes, bytes] | None:
         """The next whole request, as head and body."""
@@ -75,6 +77,7 @@ class Server:
     def __init__(self, first_token: float, interval: float, tokens: int):
         self.first_token, self.interval, self.tokens = first_token, interval, tokens
         self.asked: list[tuple[str, str]] = []
+        self.times: dict[str, list[list[float]]] = {}
         self.due: list[tuple[float, int, Client]] = []
         self.serial = 0
         self.waiting = selectors.DefaultSelector()
@@ -118,7 +121,8 @@ class Server:
             if head.startswith(b"POST "):
                 self.begin(client, json.loads(body))
             else:
-                client.sock.sendall(plain(200, self.asked if head.startswith(b"GET /asked ") else {"status": "ok"}))
+                known = {b"/asked": self.asked, b"/times": self.times}
+                client.sock.sendall(plain(200, known.get(head.split(b" ")[1], {"status": "ok"})))
 
     def begin(self, client: Client, request: dict) -> None:
         messages = request["messages"]
@@ -129,7 +133,8 @@ class Server:
         if not "".join(tokens).startswith(given):
             client.sock.sendall(plain(400, {"error": {"message": "not the beginning of my answer", "code": 400}}))
             return
-        client.tokens = after(tokens, given)
+        client.tokens, client.times = after(tokens, given), [time.monotonic()]
+        self.times.setdefault(question, []).append(client.times)
         client.sock.sendall(STREAM_HEAD)
         self.speak_at(client, time.monotonic() + self.first_token)
 
@@ -142,6 +147,8 @@ class Server:
             client.sock.sendall(STREAM_END)
             return
         client.sock.sendall(event({"content": client.tokens.pop(0)}))
+        if len(client.times) == 1:
+            client.times.append(time.monotonic())
         self.speak_at(client, time.monotonic() + (self.interval if client.tokens else 0))
 
 

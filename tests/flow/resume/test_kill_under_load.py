@@ -45,6 +45,11 @@ class Backend:
         with urllib.request.urlopen(self.url + "/asked", timeout=30) as reply:
             return [(question, given) for question, given in json.load(reply)]
 
+    @property
+    def times(self) -> dict[str, list[list[float]]]:
+        with urllib.request.urlopen(self.url + "/times", timeout=30) as reply:
+            return json.load(reply)
+
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -176,6 +181,14 @@ def ms(seconds: list[float]) -> str:
             f"max {ordered[-1] * 1000:.1f} ms")
 
 
+def parts(began_at: float, marks: list[tuple[list[float], float]]) -> str:
+    """Of each first token: until the standby had read its request, until it had written it, until it was read."""
+    steps = {"until its request was read": [read - began_at for (read, _), _ in marks],
+             "until its token went out": [spoken - read for (read, spoken), _ in marks],
+             "until it was read": [seen - spoken for (_, spoken), seen in marks]}
+    return "; ".join(f"{name} {ms(values)}" for name, values in steps.items())
+
+
 def test_200_streams_on_one_backend_kill_9_and_each_goes_on_whole(backend, gateway, record_property):
     first, standby = backend("first", 0.0), backend("standby", FIRST_TOKEN_S)
     gw = gateway(first, standby, log="{level: info}",
@@ -205,11 +218,16 @@ def test_200_streams_on_one_backend_kill_9_and_each_goes_on_whole(backend, gatew
     converse(direct, standby.port, lambda: all(s.token_count for s in direct))
     since_all = [s.contents()[0][0] - began_at for s in direct]
     gap_s, first_token_s = statistics.median(gaps), statistics.median(since_all)
+    times = standby.times
+    resumed = parts(killed_at, [(times[s.question][0], new) for s, (_, new) in zip(streams, seams, strict=True)])
+    asked = parts(began_at, [(times[s.question][1], s.contents()[0][0]) for s in direct])
     for name, value in {
         "from the kill to the first new token": ms(gaps),
         "from the last token before it to the first new token": ms([new - last for last, new in seams]),
         "the standby's own first token, since all were asked for": ms(since_all),
         "the standby's own first token, each since its own request": ms([s.contents()[0][0] - s.sent_at for s in direct]),
+        "where it goes, resumed": resumed,
+        "where it goes, asked directly": asked,
         "added at the median": f"{(gap_s - first_token_s) * 1000:+.1f} ms",
     }.items():
         record_property(name, value)
