@@ -49,7 +49,6 @@ static void begin_hedge(struct exchange *x)
 {
     struct gateway *g = x->worker->gateway;
     struct pick p;
-    x->hedge_at_ms = 0;
     if (!find_other(x, &p)) {
         return;
     }
@@ -76,9 +75,11 @@ static void swap(struct exchange *x)
 
 const struct step *hedge_await(struct exchange *x)
 {
-    if (x->hedge_at_ms > 0 && exchange_now(x) >= x->hedge_at_ms &&
-        x->attempt->first_content_ms == 0) {
-        begin_hedge(x);
+    if (x->hedge_at_ms > 0 && exchange_now(x) >= x->hedge_at_ms) {
+        x->hedge_at_ms = 0;
+        if (x->attempt->first_content_ms == 0) { /* else it is in time, but held back */
+            begin_hedge(x);
+        }
     }
     if (!x->hedge) {
         return NULL;

@@ -296,6 +296,27 @@ static void start(struct episode *ep, uint64_t seed, const struct setup *setup)
     }
 }
 
+/* Hedges stay within their share, and are told as what they are. */
+static void check_hedges(struct episode *ep, const struct setup *setup)
+{
+    const struct tally *t = ep->gateway->tally;
+    uint64_t doubled = 0;
+    uint64_t begun = 0;
+    for (uint32_t i = 0; i < ep->record.count; i++) {
+        const struct sim_exchange *x = &ep->record.exchanges[i];
+        doubled += x->doubled;
+        begun += x->asked_ms > 0 ? 1 : 0;
+    }
+    uint64_t made = tally_hedges(t, 0, HEDGE_won) + tally_hedges(t, 0, HEDGE_lost);
+    uint64_t most = setup->hedges ? begun * setup->hedge_share / 100 : 0;
+    if (doubled > made || made > most) {
+        record_fail(&ep->record, NULL,
+                    "%" PRIu64 " hedges were made (%" PRIu64 " seen), not %" PRIu64
+                    " at most in %" PRIu64 " exchanges",
+                    made, doubled, most, begun);
+    }
+}
+
 static void stop(struct episode *ep)
 {
     sim_event_cancel(&ep->watch);
@@ -356,6 +377,7 @@ void episode_run(uint64_t seed, uint64_t number, const struct setup *setup, bool
         report(ep, out); /* nothing can be ended that hangs: it is left as it is */
         return;
     }
+    check_hedges(ep, setup);
     stop(ep);
     report(ep, out);
     arena_fini(&ep->record.arena);

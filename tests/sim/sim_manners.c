@@ -59,7 +59,8 @@ static void check_left(const struct server *sv, const struct sim_exchange *x,
 static void check_again(const struct server *sv, const struct sim_exchange *x,
                         const struct ask *before)
 {
-    bool was_useless = before->is_cancelled && before->status == 200 && !before->continues;
+    bool was_useless = before->is_cancelled && before->status == 200 && !before->continues &&
+                       x->doubled == 0; /* else it was only too late */
     if (before->over_ms == 0 || was_useless) {
         record_fail(sv->all->record, x, "%.*s is asked again %s", STR_FMT(sv->conf->name),
                     was_useless ? "after an answer that was cut off as useless"
@@ -96,6 +97,9 @@ static void check_same(const struct server *sv, const struct sim_exchange *x,
 /* The client's own error is passed on, and nobody else is asked. */
 static void check_clients_error(const struct server *sv, const struct sim_exchange *x)
 {
+    if (sv->all->hedges) {
+        return; /* it leaves the answer to the other one, which may fail as well */
+    }
     for (uint32_t i = 0; i < x->ask_count && !may_be_committed(x); i++) {
         const struct ask *k = &x->asks[i];
         if (k->fault == SIM_client_error && !k->continues && !k->is_killed) {
@@ -108,12 +112,14 @@ static void check_clients_error(const struct server *sv, const struct sim_exchan
 /* A backend of a better tier that never did anything wrong comes first. */
 static void check_preference(const struct server *sv, const struct sim_exchange *x)
 {
+    /* It may arrive before what it runs beside, which is still being dialed. */
+    bool is_hedge = sv->all->hedges && x->ask_count == 0;
     for (uint32_t i = 0; i < sv->all->count; i++) {
         const struct server *other = &sv->all->at[i];
         bool is_able = other->conf->type != BACKEND_OLLAMA || !plan_is_too_much(&x->plan);
         bool is_costly = other->conf->type == BACKEND_OPENAI && x->ask_count > 0;
-        if (other->tier < sv->tier && !other->has_misbehaved && is_able && !is_costly &&
-            !was_asked(x, other)) {
+        if (!is_hedge && other->tier < sv->tier && !other->has_misbehaved && is_able &&
+            !is_costly && !was_asked(x, other)) {
             record_fail(sv->all->record, x, "%.*s is asked, but %.*s is better",
                         STR_FMT(sv->conf->name), STR_FMT(other->conf->name));
         }
@@ -129,12 +135,36 @@ static void check_cost(const struct server *sv, const struct sim_exchange *x)
     }
 }
 
+static const struct ask *last_given_up(const struct sim_exchange *x)
+{
+    const struct ask *last = NULL;
+    for (uint32_t i = 0; i < x->ask_count; i++) {
+        const struct ask *k = &x->asks[i];
+        last = !last || k->over_ms >= last->over_ms ? k : last;
+    }
+    return last;
+}
+
+/* Only a hedge runs beside another attempt, and only before content. */
+static void check_alone(const struct server *sv, struct sim_exchange *x)
+{
+    uint32_t at_work = 0;
+    for (uint32_t i = 0; i < x->ask_count; i++) {
+        at_work += x->asks[i].over_ms == 0 ? 1 : 0;
+    }
+    x->doubled += at_work > 0 ? 1 : 0;
+    if (at_work > (sv->all->hedges ? 1 : 0)) {
+        record_fail(sv->all->record, x, "%.*s is asked while %u others are at work on it",
+                    STR_FMT(sv->conf->name), at_work);
+    }
+}
+
 /* Between giving one up and asking the next nothing is waited for but a connection, a count of
  * tokens, and the probes that tell whether two have died. */
 static void check_prompt(const struct server *sv, const struct sim_exchange *x,
                          const struct ask *k)
 {
-    const struct ask *before = x->ask_count > 0 ? &x->asks[x->ask_count - 1] : NULL;
+    const struct ask *before = last_given_up(x);
     if (!before || !before->is_cancelled || !is_committed(x)) {
         return;
     }
@@ -149,8 +179,9 @@ static void check_prompt(const struct server *sv, const struct sim_exchange *x,
     }
 }
 
-void manners_judge(const struct server *sv, const struct sim_exchange *x, const struct ask *k)
+void manners_judge(const struct server *sv, struct sim_exchange *x, const struct ask *k)
 {
+    check_alone(sv, x);
     check_left(sv, x, k);
     check_same(sv, x, k);
     check_clients_error(sv, x);

@@ -8,7 +8,7 @@
  */
 
 /* `k` has just come to `sv` for `x` and is not among its asks yet. */
-void manners_judge(const struct server *sv, const struct sim_exchange *x, const struct ask *k);
+void manners_judge(const struct server *sv, struct sim_exchange *x, const struct ask *k);
 
 /* A probe has just come. */
 void manners_judge_probe(struct server *sv);

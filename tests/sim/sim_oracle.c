@@ -49,7 +49,8 @@ static const struct server *server_of(const struct judgement *j, const struct ba
 static bool would_finish(const struct judgement *j, const struct ask *k)
 {
     uint64_t left_ms = j->due_ms > k->at_ms ? j->due_ms - k->at_ms : 0;
-    return k->hope == HOPE_SURE && !k->is_killed &&
+    bool has_lost = j->oracle->setup->hedges && k->is_cancelled; /* to the other one */
+    return k->hope == HOPE_SURE && !k->is_killed && !has_lost &&
            left_ms >= 2 * (uint64_t)k->need_ms + SURE_SPARE_MS;
 }
 
@@ -66,6 +67,7 @@ static void check_count(struct judgement *j, const struct backend *b)
     }
     /* Once more from the beginning, when it has refused to continue. */
     uint32_t most = 1 + b->retry.same_backend + (continued > 0 ? 1 : 0);
+    most += j->oracle->setup->hedges ? 1 : 0; /* who came too late may be the next */
     /* A stream goes on elsewhere at once; a collected answer is tried again like any other. */
     uint32_t most_continued = j->x->plan.stream ? 1 : 1 + b->retry.same_backend;
     bool is_too_often = !j->x->plan.stream && fresh + continued > most;
@@ -80,7 +82,8 @@ static void check_no_more(struct judgement *j)
 {
     for (uint32_t i = 0; i + 1 < j->x->ask_count; i++) {
         const struct ask *k = &j->x->asks[i];
-        if (k->hope == HOPE_SURE && ask_has_finished(k) && !k->is_repeated) {
+        bool was_alone = !j->oracle->setup->hedges;
+        if (was_alone && k->hope == HOPE_SURE && ask_has_finished(k) && !k->is_repeated) {
             wrong(j, "asked again after an answer that was whole");
         }
     }
@@ -163,15 +166,29 @@ static void check_beginning(struct judgement *j)
     }
 }
 
-/* The ask that ended the answer; NULL: none has. */
-static const struct ask *finisher(const struct sim_exchange *x)
+/* As far as the answer says who gave it. */
+static bool is_by(const struct judgement *j, const struct ask *k)
 {
-    for (uint32_t i = x->ask_count; i > 0; i--) {
-        if (ask_may_have_finished(&x->asks[i - 1])) {
-            return &x->asks[i - 1];
+    return str_eq(j->rd.backend, j->oracle->servers->at[k->backend].conf->name);
+}
+
+/* The ask that ended the answer; NULL: none has. Of two at once it is the one that is named, or
+ * whose end it is. */
+static const struct ask *finisher(const struct judgement *j)
+{
+    const struct ask *found = NULL;
+    for (uint32_t i = j->x->ask_count; i > 0; i--) {
+        const struct ask *k = &j->x->asks[i - 1];
+        size_t end = k->to > 0 ? k->plan->content[0].end[k->to - 1] : 0;
+        bool fits = j->rd.backend.len > 0 ? is_by(j, k) : j->rd.choice[0].text.len == end;
+        if (ask_may_have_finished(k) && (!found || (j->x->doubled > 0 && fits))) {
+            found = k;
+            if (fits) {
+                break;
+            }
         }
     }
-    return NULL;
+    return found;
 }
 
 static void check_choice(struct judgement *j, uint32_t i, struct str text, const char *finish)
@@ -280,12 +297,6 @@ static void check_used_up(struct judgement *j)
     check_choice(j, 0, j->rd.choice[0].text, "length");
 }
 
-/* As far as the answer says who gave it. */
-static bool is_by(const struct judgement *j, const struct ask *k)
-{
-    return str_eq(j->rd.backend, j->oracle->servers->at[k->backend].conf->name);
-}
-
 /* It ends it as well where a stop string begins before a seam and ends behind it. */
 static bool is_stopped(const struct judgement *j)
 {
@@ -303,7 +314,7 @@ static bool is_stopped(const struct judgement *j)
 static void check_whole(struct judgement *j)
 {
     const struct plan *p = &j->x->plan;
-    const struct ask *last = finisher(j->x);
+    const struct ask *last = finisher(j);
     j->oracle->whole++;
     j->oracle->resumed += j->rd.is_resumed ? 1 : 0;
     if (is_stopped(j)) {

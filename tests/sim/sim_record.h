@@ -32,6 +32,7 @@ struct sim_exchange {
     bool is_begun;
     uint64_t asked_ms;    /* the whole request has arrived; 0: never */
     uint64_t left_ms;     /* the client has gone; 0: never */
+    uint32_t doubled;     /* times that it was asked for while somebody was at work on it */
     uint32_t counted;     /* tokens of choice 0 that a tokenizer told last */
     bool knows_prompt;    /* and one the prompt's */
     uint64_t answered_ms; /* the gateway last did something to this client's connection */

@@ -516,7 +516,11 @@ void servers_start(struct servers *all, struct record *rec, const struct setup *
                    struct rand rand, uint64_t seed)
 {
     const struct model *model = setup->model;
-    *all = (struct servers){.record = rec, .rand = rand, .seed = seed, .resume = setup->resume};
+    *all = (struct servers){.record = rec,
+                            .rand = rand,
+                            .seed = seed,
+                            .resume = setup->resume,
+                            .hedges = setup->hedges};
     arena_init(&all->arena);
     plan_make_inquiry(&all->inquiry, &all->rand, &all->arena);
     all->connect_percent = draw_percent(&all->rand, 40) ? 10 : 1;

@@ -47,6 +47,7 @@ struct servers {
     uint32_t count;
     uint32_t connect_percent; /* of connects that fail */
     enum setup_resume resume;
+    bool hedges;         /* two may work on one exchange */
     struct plan inquiry; /* what the model says to the gateway's own questions */
 };
 

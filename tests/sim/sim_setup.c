@@ -92,6 +92,17 @@ static void put_policies(struct setup *s, struct buf *out, struct rand *r)
     put_durations(out, r);
 }
 
+static void put_hedge(struct setup *s, struct buf *out, struct rand *r)
+{
+    static const uint32_t shares[] = {0, 30, 100, 100};
+    s->hedges = draw_percent(r, 30);
+    s->hedge_share = shares[rand_below(r, 4)];
+    if (s->hedges) {
+        put_format(out, "hedge: {after: %ums", draw_between(r, 1, 400));
+        put_format(out, ", max_share: %u%%}\n", s->hedge_share);
+    }
+}
+
 static struct settings *load(struct str text)
 {
     char path[PATH_MAX_BYTES];
@@ -122,6 +133,7 @@ void setup_load(struct setup *s, uint64_t seed, uint64_t number, bool show)
     put_backends(&text, &r, count);
     put_model(&text, &r, count);
     put_policies(s, &text, &r);
+    put_hedge(s, &text, &r);
     if (show) {
         (void)fprintf(stderr, "%.*s\n", STR_FMT(buf_str(&text)));
     }

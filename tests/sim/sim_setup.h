@@ -19,6 +19,8 @@ struct setup {
     const struct model *model;
     enum setup_resume resume;
     bool marks_bodies;     /* annotate: body */
+    bool hedges;           /* a second attempt when the first token is late … */
+    uint32_t hedge_share;  /* … in a hundred exchanges at most */
     uint32_t echo_percent; /* of backends that repeat what they are to continue */
     bool knows_echo;       /* the gateway has measured it */
 };

@@ -206,3 +206,22 @@ def test_a_hedge_whose_client_left_is_lost(llm, gateway):
     wait_until(lambda: b.chats, what="the second attempt")
     sock.close()
     wait_until(lambda: hedges(gw)["lost"] == 1, what="it is counted")
+
+
+def test_a_call_that_is_held_back_needs_no_hedge_and_no_processor_time(llm, gateway):
+    def calls(_q, w):
+        w.begin_stream()
+        call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+        w.event(delta(tool_calls=[call]))
+        w.pause(1.0)
+        w.event(delta(tool_calls=[{"index": 0, "function": {"arguments": "}"}}]))
+        w.event(delta(finish="tool_calls"))
+        w.event("[DONE]")
+        w.end_stream()
+
+    a, b = llm("a", chat=calls), llm("b")
+    gw = gateway(a, b, hedge=ON, deadlines=PATIENT)
+    used = gw.cpu_s()
+    answer = gw.chat(stream=True, tools=[{"type": "function", "function": {"name": "f"}}])
+    assert answer.is_whole_stream and not b.chats
+    assert gw.cpu_s() - used < 0.3
