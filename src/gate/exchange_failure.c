@@ -291,12 +291,12 @@ void exchange_note_good(struct exchange *x)
     struct board *board = x->worker->gateway->board;
     gateway_note_answer(x->worker->gateway, a->pick.member, attempt_ended(a), exchange_now(x));
     board_count_attempt(board, a->backend->index, true);
+    exchange_note_prompt(x);
 }
 
 void exchange_note_whole(struct exchange *x)
 {
     exchange_tally_whole(x);
-    exchange_note_prompt(x);
     log_debug("exchange done", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
               LOG_STR("backend", x->by.backend->name), LOG_NUM("attempts", x->attempts),
               LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
