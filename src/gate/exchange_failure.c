@@ -321,30 +321,34 @@ static bool is_dead(const struct backend *b, const struct backend_view *v)
     return v->state != STATE_HEALTHY && (is_gone || is_engineless);
 }
 
-/* No probe has answered since. What breaks connections, a probe's or ours, is doubted as long
- * as there is time: the process may be going down. */
-static bool is_unclear(const struct exchange *x, const struct doubtful *d,
-                       const struct backend_view *v)
+/* The probe that was asked for then has not answered yet. One that must keep its distance is
+ * awaited only when another is dead already, or a storm of errors would wait. What breaks
+ * connections, a probe's or ours, is doubted as long as there is time: the process may be going
+ * down. */
+static bool is_unclear(const struct exchange *x, const struct doubtful *d, bool is_second)
 {
-    bool is_breaking = v->state != STATE_HEALTHY && v->cause.kind == CAUSE_PROBE_FAILED;
-    return !d->said_so || is_breaking ||
-           board_next_probe_ms(x->worker->gateway->board, d->backend->index) <
-               d->at_ms + PROBE_GAP_MS;
+    const struct board *b = x->worker->gateway->board;
+    struct backend_view v = board_view(b, d->backend->index, exchange_now(x));
+    bool is_breaking = v.state != STATE_HEALTHY && v.cause.kind == CAUSE_PROBE_FAILED;
+    uint64_t asked_ms = d->at_ms + (is_second ? PROBE_GAP_MS - 1 : 0);
+    return !d->said_so || is_breaking || board_next_probe_ms(b, d->backend->index) <= asked_ms;
 }
 
 static void count_deaths(const struct exchange *x, uint32_t *dead, uint32_t *unclear)
 {
+    bool is_dead_one[BROKEN_MAX];
     *dead = 0;
     *unclear = 0;
     for (uint32_t i = 0; i < x->broken_count; i++) {
-        const struct doubtful *d = &x->broken[i];
+        const struct backend *b = x->broken[i].backend;
         struct backend_view v =
-            board_view(x->worker->gateway->board, d->backend->index, exchange_now(x));
-        if (is_dead(d->backend, &v)) {
-            *dead += 1;
-        } else if (is_unclear(x, d, &v)) {
-            *unclear += 1;
-        }
+            board_view(x->worker->gateway->board, b->index, exchange_now(x));
+        is_dead_one[i] = is_dead(b, &v);
+        *dead += is_dead_one[i] ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < x->broken_count; i++) {
+        bool may_be = !is_dead_one[i] && is_unclear(x, &x->broken[i], *dead > 0);
+        *unclear += may_be ? 1 : 0;
     }
 }
 

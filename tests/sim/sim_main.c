@@ -22,7 +22,8 @@
  *
  *     clients    sim_plan (what is asked, and what the model says to it), sim_client
  *     kernel     sim_loop (clock, turns), sim_conn (sockets), sim_memory (allocator)
- *     backends   sim_server, sim_fault, sim_reply (HTTP), sim_speech and sim_events (bodies)
+ *     backends   sim_server, sim_fault, sim_reply (HTTP), sim_speech and sim_events (bodies),
+ *                sim_tokens
  *     judges     sim_record; sim_request and sim_manners: what backends were asked;
  *                sim_reading and sim_oracle: what the client got
  *
