@@ -397,13 +397,18 @@ static const char *excuse_of(const struct judgement *j, const struct backend *b)
 static bool was_clients_error(const struct judgement *j)
 {
     const struct sim_exchange *x = j->x;
-    if (x->ask_count == 0) {
-        return false;
+    for (uint32_t i = x->ask_count; i > 0; i--) {
+        const struct ask *k = &x->asks[i - 1];
+        /* As an event where a comment has gone out before it. */
+        bool is_as_told = j->rd.is_stream ? !j->is_committed : x->head.status == k->status;
+        if (k->fault == SIM_client_error && is_as_told) {
+            return true;
+        }
+        if (x->doubled == 0) {
+            return false; /* else the other one may have said it */
+        }
     }
-    const struct ask *last = &x->asks[x->ask_count - 1];
-    /* As an event where a comment has gone out before it. */
-    bool is_as_told = j->rd.is_stream ? !j->is_committed : x->head.status == last->status;
-    return last->fault == SIM_client_error && is_as_told;
+    return false;
 }
 
 static bool has_killed_two(const struct judgement *j)
