@@ -86,7 +86,10 @@ static void print_next(const json_t *explained, struct arena *a)
             separator = " or ";
         }
     }
-    if (separator[0] == '\0') {
+    if (json_is_true(json_object_get(explained, "waits"))) {
+        (void)printf("none at once, all slots are taken: it waits (%lld before it)",
+                     json_integer_value(json_object_get(explained, "waiting")));
+    } else if (separator[0] == '\0') {
         (void)fputs("none, no backend can serve this model now", stdout);
         (void)fputs(json_is_true(json_object_get(explained, "panic"))
                         ? "; the least bad is tried about once a second"

@@ -162,6 +162,16 @@ static struct str engine_cell(const json_t *backend, struct arena *a)
                : requests;
 }
 
+/* "3", or "3/4" where so many are the limit. */
+static struct str in_flight_cell(const json_t *backend, struct arena *a)
+{
+    struct str now = number_cell(backend, "in_flight", 0, a);
+    if (!json_is_number(json_object_get(backend, "max_concurrent"))) {
+        return now;
+    }
+    return arena_printf(a, "%.*s/%.0f", STR_FMT(now), number(backend, "max_concurrent"));
+}
+
 /* --- rows --- */
 
 static void add_row(struct table *t, const struct row *row)
@@ -199,7 +209,7 @@ static void add_backend(struct table *t, struct str model, struct str tier, cons
         [COLUMN_RESUME] = text_cell(place, "resume", a),
         [COLUMN_VITALS] = text_cell(backend, "vitals", a),
         [COLUMN_ENGINE] = engine_cell(backend, a),
-        [COLUMN_IN_FLIGHT] = number_cell(backend, "in_flight", 0, a),
+        [COLUMN_IN_FLIGHT] = in_flight_cell(backend, a),
         [COLUMN_TOKENS] = number_cell(backend, "tokens_per_s", 1, a),
         [COLUMN_FIRST_TOKEN] = first_token_cell(backend, a),
     }};
@@ -346,6 +356,11 @@ static void put_warnings(struct table *t, const json_t *status, FILE *out)
     {
         if (json_is_false(json_object_get(model, "can_serve"))) {
             (void)fprintf(out, "\nno backend can serve %.*s now\n",
+                          STR_FMT(text_cell(model, "name", &t->arena)));
+        }
+        if (number(model, "waiting") > 0) {
+            (void)fprintf(out, "\n%.0f of at most %.0f requests wait for a slot of %.*s\n",
+                          number(model, "waiting"), number(model, "queue"),
                           STR_FMT(text_cell(model, "name", &t->arena)));
         }
     }

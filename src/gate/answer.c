@@ -158,7 +158,8 @@ static struct str make_lines(struct exchange *x, const struct client_error *e)
     if (e && e->retry_after_s > 0) {
         put_line(&l, "Retry-After", str_number(e->retry_after_s, seconds));
     }
-    if (e && e->status >= 500) {
+    bool was_tried = !x->is_shed || x->attempts > 0;
+    if (e && e->status >= 500 && was_tried) {
         /* Every tier has been tried here; SDKs would only repeat the storm. */
         put_line(&l, "x-should-retry", STR("false"));
     }

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "gate/attempt_load.h"
+#include "tiers/loads.h"
 #include "wire/http_date.h"
 
 enum {
@@ -36,6 +38,7 @@ static void begin_call(struct attempt *a, const struct attempt_conf *conf)
     struct str parts[] = {g->request_head[index], str_number(a->body.len, digits),
                           STR("\r\n\r\n")};
     struct str head = arena_join(&a->arena, parts, sizeof(parts) / sizeof(parts[0]));
+    attempt_load_begin(a, conf->request);
     if (board_begin(g->board, index)) {
         g->wake_calibrator(g->calibrator_arg);
     }
@@ -120,8 +123,9 @@ enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
 
 static void tell_tokens(struct attempt *a)
 {
-    board_count_tokens(a->worker->gateway->board, a->backend->index,
-                       a->tokens - a->tokens_told);
+    uint64_t told = a->tokens - a->tokens_told;
+    board_count_tokens(a->worker->gateway->board, a->backend->index, told);
+    attempt_load_tokens(a, told);
     a->tokens_told = a->tokens;
 }
 
@@ -163,8 +167,7 @@ void attempt_close(struct attempt **a)
         http_call_close(&gone->call);
         board_end(gone->worker->gateway->board, gone->backend->index);
         tell_tokens(gone);
-        pick_release(gone->worker->gateway->board, &gone->pick,
-                     loop_now_ms(gone->worker->loop));
+        attempt_load_end(gone);
     }
     reply_fini(&gone->reply);
     buf_fini(&gone->whole);
@@ -371,6 +374,8 @@ static void note_content(struct attempt *a)
         note_loaded(a);
         board_count_first_token(a->worker->gateway->board, a->backend->index,
                                 now_ms - a->started_ms);
+        loads_note_first_token(board_loads(a->worker->gateway->board), a->backend->index,
+                               now_ms - a->started_ms);
     }
     if (now_ms != a->progress_ms) {
         board_note_content(a->worker->gateway->board, a->backend->index, now_ms);

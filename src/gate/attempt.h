@@ -95,6 +95,7 @@ struct attempt {
     struct seam seam;
     struct buf line; /* an event that had to be put on one line */
     struct ndjson_decoder ndjson;
+    uint32_t work; /* what it still means for its backend (tiers/loads.h) */
 };
 
 struct attempt_conf {

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "gate/admission.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
@@ -32,7 +33,8 @@ static const struct {
     {&step_fail, &step_done},     {&step_backoff, &step_fail}, {&step_pick, &step_count},
     {&step_pick, &step_usage},    {&step_count, &step_pick},   {&step_count, &step_usage},
     {&step_usage, &step_count},   {&step_usage, &step_done},   {&step_relay, &step_usage},
-    {&step_await, &step_usage},
+    {&step_await, &step_usage},   {&step_pick, &step_queue},   {&step_queue, &step_pick},
+    {&step_queue, &step_fail},
 };
 
 static bool arrow_exists(const struct step *from, const struct step *to)
@@ -51,6 +53,7 @@ static void end_exchange(struct exchange *x)
     attempt_close(&x->attempt);
     attempt_close(&x->hedge);
     exchange_stop_counting(x);
+    exchange_leave_queue(x);
     assembly_free(&x->assembly);
     assembly_free(&x->kept);
     transcript_fini(&x->transcript);
@@ -82,12 +85,17 @@ static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
     return a_ms < b_ms ? a_ms : b_ms;
 }
 
+static uint64_t keep_alive_due(const struct exchange *x)
+{
+    uint32_t keep_alive_ms = x->model->streams.keep_alive_ms;
+    return x->request.stream && keep_alive_ms > 0 ? x->sent_ms + keep_alive_ms : UINT64_MAX;
+}
+
 /* The soonest of what the current step waits for; only what it also acts upon, or a due time in
  * the past would wake it for ever. */
 static uint64_t next_due(const struct exchange *x)
 {
     enum failure unused;
-    uint32_t keep_alive_ms = x->model->streams.keep_alive_ms;
     if (x->step == &step_linger) {
         return x->finish_by_ms;
     }
@@ -100,15 +108,15 @@ static uint64_t next_due(const struct exchange *x)
     if (x->step == &step_relay && relay_client_is_behind(x)) {
         return x->due_ms; /* the backend is not being waited for */
     }
+    if (x->step == &step_queue) {
+        return sooner(queue_due_ms(x), keep_alive_due(x));
+    }
     uint64_t due_ms = sooner(x->due_ms, exchange_attempt_due(x, x->attempt, &unused));
     if (x->finish_by_ms != 0) {
         due_ms = sooner(due_ms, x->finish_by_ms);
     }
     due_ms = sooner(due_ms, hedge_due_ms(x));
-    if (x->step != &step_pick && x->request.stream && keep_alive_ms > 0) {
-        due_ms = sooner(due_ms, x->sent_ms + keep_alive_ms);
-    }
-    return due_ms;
+    return x->step != &step_pick ? sooner(due_ms, keep_alive_due(x)) : due_ms;
 }
 
 /* The only place that moves x->step. */
@@ -301,25 +309,6 @@ static struct client_error nobody_left(struct exchange *x)
         pick_retry_after_s(x->model, x->worker->gateway->board, exchange_now(x)));
 }
 
-static bool choose(struct exchange *x, struct pick *p, uint32_t *tries)
-{
-    struct worker *w = x->worker;
-    if (x->retry) {
-        *p = x->retry_pick;
-        *tries = x->retry_tries + 1;
-        x->retry = NULL;
-        return true;
-    }
-    *tries = 1;
-    return pick_backend(&(struct pick_query){.model = x->model,
-                                             .board = w->gateway->board,
-                                             .tried = &x->tried,
-                                             .now_ms = exchange_now(x),
-                                             .may_try = x->attempts == 0,
-                                             .needs = exchange_needs(x)},
-                        &w->rand, p);
-}
-
 /* A backend that is asked although it is not simply usable. */
 static void tell_kind(const struct exchange *x, const struct pick *p)
 {
@@ -442,12 +431,16 @@ static const struct step *pick_run(struct exchange *x)
     struct pick p;
     uint32_t tries;
     bool in_time = exchange_now(x) < x->due_ms;
-    if (in_time && x->tried.count < TRIED_MAX && choose(x, &p, &tries)) {
+    bool may_choose = in_time && x->tried.count < TRIED_MAX;
+    if (may_choose && exchange_choose(x, &p, &tries)) {
         if (exchange_may_attempt(x, p.member->backend)) {
             return open_attempt(x, &p, tries);
         }
         return_pick(x, &p);
         return &step_fail;
+    }
+    if (may_choose && p.is_full) {
+        return exchange_queue(x, &p);
     }
     x->error = in_time ? nobody_left(x)
                        : (struct client_error){.status = 504,
@@ -468,16 +461,18 @@ static const struct step *fail_run(struct exchange *x)
     if (last_resort_answer(x)) {
         return &step_done;
     }
-    LOG_AT(x->is_over_budget ? LOG_INFO : LOG_WARN, "exchange failed", LOG_NUM("x", x->serial),
-           LOG_STR("model", x->model->name), LOG_NUM("status", x->error.status),
-           LOG_TEXT("code", x->error.code), LOG_STR("attempts", x->trail),
-           LOG_NUM("took_ms", exchange_now(x) - x->started_ms), LOG_DONE);
+    LOG_AT(x->is_over_budget || x->is_shed ? LOG_INFO : LOG_WARN, "exchange failed",
+           LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
+           LOG_NUM("status", x->error.status), LOG_TEXT("code", x->error.code),
+           LOG_STR("attempts", x->trail), LOG_NUM("took_ms", exchange_now(x) - x->started_ms),
+           LOG_DONE);
     exchange_tally_error(x);
     answer_error(x);
     return &step_done;
 }
 
 const struct step step_pick = {"pick", pick_run};
+const struct step step_queue = {"queue", queue_run};
 const struct step step_backoff = {"backoff", backoff_run};
 const struct step step_await = {"await", await_run};
 const struct step step_relay = {"relay", relay_run};
@@ -571,7 +566,7 @@ void exchange_start(struct worker *w, struct http_conn *client)
 {
     struct exchange *x = make_exchange(w, client);
     struct client_error e;
-    if (!understand_request(x, &e)) {
+    if (!understand_request(x, &e) || !admission_read(x, &e)) {
         tally_end(w->gateway->tally, TALLY_NONE, OUTCOME_refused);
         answer_refuse(w, client, &e, STR_NONE);
         end_exchange(x);

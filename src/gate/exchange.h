@@ -13,6 +13,7 @@
 #include "llm/transcript.h"
 #include "net/http_server.h"
 #include "tiers/fit.h"
+#include "tiers/lines.h"
 #include "tiers/picker.h"
 
 /*
@@ -23,7 +24,8 @@
  *             ┌───────────── elsewhere ◀──────────────┐
  *             ▼                                       │
  *   start → pick → await ─── first content ──▶ relay  │ (before commit)
- *             ▲      │  └──── whole answer ──▶ finish │
+ *             ▲ ▲    │  └──── whole answer ──▶ finish │
+ *             │ └▶ queue (all slots are taken)        │
  *             │      ├──── failed ────────────────────┤
  *           backoff ◀┘ (same backend)                 └──▶ fail
  *
@@ -42,7 +44,8 @@ enum wake {
     WAKE_UPSTREAM = 2, /* the call has something */
     WAKE_CLIENT = 4,   /* what was queued for the client has gone out */
     WAKE_GONE = 8,     /* the client left */
-    WAKE_TIMER = 16
+    WAKE_TIMER = 16,
+    WAKE_TURN = 32 /* a slot is there for it */
 };
 
 enum { BROKEN_MAX = 4 };
@@ -78,6 +81,19 @@ struct doubtful {
     bool said_so; /* an error, where others broke the connection */
 };
 
+/* In the line for a slot. */
+struct place {
+    struct waiter waiter;
+    struct exchange *exchange;
+    struct list_node node; /* in worker->waiting */
+    bool is_waiting;
+    uint64_t since_ms;
+    uint32_t attempts;   /* as they were then */
+    uint64_t look_at_ms; /* without being told */
+    bool is_granted;     /* `granted` is for the next attempt */
+    struct pick granted;
+};
+
 struct exchange {
     /* What every token needs lies together: with many streams, each line of the cache that it
      * touches costs a wait for memory. */
@@ -111,6 +127,11 @@ struct exchange {
     struct str reply_id; /* of answers whose backend gives none */
     const struct model *model;
     uint64_t started_ms;
+    enum priority priority;
+    bool has_affinity; /* `affinity` names its session, or its prompt's beginning */
+    bool is_shed;      /* refused because there is too much to do */
+    uint64_t affinity;
+    struct place *place; /* NULL: it never had to wait for a slot */
 
     struct tried tried;
     uint32_t attempts;
@@ -157,6 +178,9 @@ void exchange_start(struct worker *w, struct http_conn *client);
 
 /* Records a reason and readies the exchange. */
 void exchange_wake(struct exchange *x, unsigned reasons);
+
+/* Some of those that wait were granted a slot. */
+void exchange_take_turns(struct worker *w);
 
 /* Some backend was found to hang: whoever waits for it no longer does. */
 void exchange_leave_hung(struct worker *w);

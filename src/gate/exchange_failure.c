@@ -135,7 +135,8 @@ static void drop_attempt(struct exchange *x)
     x->finish_by_ms = 0;
     x->hedge_at_ms = 0;
     x->retry_pick = x->attempt->pick;
-    x->retry_pick.claim = 0; /* ends with the attempt */
+    x->retry_pick.claim = 0; /* ends with the attempt, as its slot does */
+    x->retry_pick.has_slot = false;
     x->retry_tries = x->attempt->tries;
     attempt_close(&x->attempt);
 }

@@ -36,13 +36,12 @@ static bool find_other(struct exchange *x, struct pick *p)
     struct worker *w = x->worker;
     struct tried tried = x->tried;
     tried_add(&tried, x->attempt->backend->index);
-    return pick_backend(&(struct pick_query){.model = x->model,
-                                             .board = w->gateway->board,
-                                             .tried = &tried,
-                                             .now_ms = exchange_now(x),
-                                             .usable_only = true,
-                                             .needs = exchange_needs(x)},
-                        &w->rand, p);
+    struct pick_query q = exchange_query(x);
+    q.tried = &tried;
+    q.may_try = false;
+    q.usable_only = true;
+    q.standing = STANDING_HEDGE; /* whoever waits comes before a second attempt */
+    return pick_backend(&q, &w->rand, p);
 }
 
 static void begin_hedge(struct exchange *x)

@@ -1,11 +1,11 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "gate/admission.h"
 #include "gate/answer.h"
 #include "gate/answer_cache.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
-#include "gate/routes.h"
 #include "llm/essence.h"
 #include "llm/whole_stream.h"
 #include "wire/json.h"
@@ -28,7 +28,7 @@ static struct answer_key key_of(const struct exchange *x)
     const struct gateway *g = x->worker->gateway;
     struct arena a;
     arena_init(&a);
-    struct str client = routes_client_name(g->settings, http_conn_request(x->client));
+    struct str client = admission_name(g->settings, http_conn_request(x->client));
     struct answer_key key =
         answer_cache_key(g->answer_cache, client, request_essence(x->request.body, &a));
     arena_fini(&a);

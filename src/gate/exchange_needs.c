@@ -33,8 +33,13 @@ const struct needs *exchange_needs(struct exchange *x)
     uint64_t asked = x->request.has_max_tokens ? x->request.max_tokens : 0;
     uint64_t spent = x->has_begun ? transcript_spent(&x->transcript) : 0;
     uint64_t given = x->has_begun ? transcript_text_len(&x->transcript) : 0;
-    x->needs.prompt_bytes = x->request.text_bytes + given;
-    x->needs.max_tokens = asked > spent ? asked - spent : 0;
+    uint64_t prompt_bytes = x->request.text_bytes + given;
+    uint64_t max_tokens = asked > spent ? asked - spent : 0;
+    /* While it waits in a line other workers read them, and nothing changes. */
+    if (x->needs.prompt_bytes != prompt_bytes || x->needs.max_tokens != max_tokens) {
+        x->needs.prompt_bytes = prompt_bytes;
+        x->needs.max_tokens = max_tokens;
+    }
     return &x->needs;
 }
 

@@ -10,6 +10,7 @@
 enum { FINISH_GRACE_MS = 1000 }; /* between the finish reason and [DONE] */
 
 extern const struct step step_pick;    /* choose a backend, open an attempt */
+extern const struct step step_queue;   /* wait for a slot */
 extern const struct step step_backoff; /* wait before the same backend again */
 extern const struct step step_await;   /* until the first content, or the whole answer */
 extern const struct step step_relay;   /* committed: pass on what comes */
@@ -24,6 +25,20 @@ static inline uint64_t exchange_now(const struct exchange *x)
 {
     return loop_now_ms(x->worker->loop);
 }
+
+/* What it asks the picker for. */
+struct pick_query exchange_query(struct exchange *x);
+
+/* Who serves next, and which try there it is. False: nobody, or p->is_full: exchange_queue. */
+bool exchange_choose(struct exchange *x, struct pick *p, uint32_t *tries);
+
+/* Waits for a slot of those that p says are full. */
+const struct step *exchange_queue(struct exchange *x, const struct pick *p);
+const struct step *queue_run(struct exchange *x);
+uint64_t queue_due_ms(const struct exchange *x);
+
+/* Out of the line; a slot that was granted goes to the next. */
+void exchange_leave_queue(struct exchange *x);
 
 /* Takes in the failure of the current attempt, drops it, and says where to go: one door. */
 const struct step *exchange_next_after(struct exchange *x, enum failure f);

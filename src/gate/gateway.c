@@ -108,19 +108,13 @@ static void no_one(void *arg)
     (void)arg;
 }
 
-static uint64_t random_salt(void)
-{
-    struct rand r;
-    rand_seed(&r);
-    return rand_next(&r);
-}
-
 enum err gateway_new(const struct settings *s, struct gateway **out, const char **why)
 {
     struct gateway *g = mem_alloc(sizeof(*g));
     size_t count = s->catalog.backend_count;
     g->settings = s;
     g->started_wall_ms = clock_wall_ms();
+    hash_seed(&g->hash_key);
     g->wake_prober = no_one;
     g->wake_calibrator = no_one;
     g->tell_hang = no_one;
@@ -130,7 +124,6 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->verdicts = verdict_log_new(&s->catalog);
     g->answer_cache = make_cache(s);
     g->notices = notices_new();
-    g->notices_salt = random_salt();
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
     g->retry_budget =

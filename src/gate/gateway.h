@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "gate/answer_cache.h"
 #include "gate/settings.h"
 #include "llm/dialect.h"
@@ -39,7 +40,7 @@ struct gateway {
     struct hedge_budget *hedge_budget;  /* one a model */
     struct answer_cache *answer_cache;  /* NULL: no model keeps answers */
     struct notices *notices;            /* which conversations were told of another model */
-    uint64_t notices_salt;
+    struct hash_key hash_key;           /* of what names sessions, prompts and conversations */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */
     _Atomic uint64_t exchange_serial;

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "gate/admission.h"
 #include "gate/answer.h"
 #include "gate/exchange.h"
 #include "gate/worker.h"
@@ -140,36 +141,9 @@ static const struct route *find_route(const struct http_request *q, struct clien
     return NULL;
 }
 
-/* The key of `Authorization: Bearer …` or `x-api-key` (what Anthropic clients send). */
-static struct str offered_key(const struct http_request *q)
-{
-    struct str bearer = http_find(q->header, q->header_count, "authorization");
-    if (str_starts_nocase(bearer, STR("bearer "))) {
-        return str_trim(str_from_at(bearer, sizeof("bearer ") - 1));
-    }
-    return http_find(q->header, q->header_count, "x-api-key");
-}
-
-/* Every key is compared, so that the time does not tell which one was near. */
-static const struct client_key *find_key(const struct settings *s, const struct http_request *q)
-{
-    struct str key = offered_key(q);
-    const struct client_key *found = NULL;
-    for (size_t i = 0; i < s->key_count; i++) {
-        found = str_eq_secret(s->keys[i].key, key) ? &s->keys[i] : found;
-    }
-    return found;
-}
-
 static bool may_enter(const struct settings *s, const struct http_request *q)
 {
-    return s->key_count == 0 || find_key(s, q);
-}
-
-struct str routes_client_name(const struct settings *s, const struct http_request *q)
-{
-    const struct client_key *key = find_key(s, q);
-    return key ? key->name : STR_NONE;
+    return s->key_count == 0 || admission_key(s, q) != NULL;
 }
 
 static void on_head(void *owner, struct http_conn *c)

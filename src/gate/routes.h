@@ -2,7 +2,6 @@
 
 #include "net/http_server.h"
 
-struct settings;
 struct worker;
 
 /*
@@ -13,6 +12,3 @@ struct worker;
 
 /* Callbacks for the worker's HTTP server; the worker must outlive it. */
 struct http_handler routes_handler(struct worker *w);
-
-/* The configured name of the key that a request came with; empty without `keys`. */
-struct str routes_client_name(const struct settings *s, const struct http_request *q);

@@ -287,6 +287,16 @@ static const struct conf_row ROOT_ROWS[] = {
      CONF_FIELD(struct draft, s.streams),
      .table = &STREAMS_TABLE,
      .help = "how answers are streamed; also per model"},
+    {.name = "load",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct draft, s.load),
+     .table = &LOAD_TABLE,
+     .help = "how the backends of a tier share the requests; also per model"},
+    {.name = "queue",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct draft, s.queue),
+     .table = &QUEUE_TABLE,
+     .help = "how requests wait while all backends have max_concurrent; also per model"},
     {.name = "limits",
      .type = CONF_TABLE,
      CONF_FIELD(struct draft, s.limits),
@@ -323,8 +333,8 @@ const struct conf_table *const *settings_tables(size_t *count)
         &ROOT_TABLE,    &BACKEND_TABLE, &BACKEND_TLS_TABLE, &CAPABILITIES_TABLE,
         &MODEL_TABLE,   &HEALTH_TABLE,  &DEADLINES_TABLE,   &BREAKER_TABLE,
         &RETRY_TABLE,   &BUDGET_TABLE,  &HEDGE_TABLE,       &LAST_RESORT_TABLE,
-        &DEGRADE_TABLE, &STREAMS_TABLE, &LIMITS_TABLE,      &LOG_TABLE,
-        &KEY_TABLE,     &TLS_TABLE};
+        &DEGRADE_TABLE, &STREAMS_TABLE, &LOAD_TABLE,        &QUEUE_TABLE,
+        &LIMITS_TABLE,  &LOG_TABLE,     &KEY_TABLE,         &TLS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -354,6 +364,7 @@ static void set_defaults(struct draft *d)
                                      .send_ms = MINUTE};
     s->annotate = ANNOTATE_BODY;
     policy_set_streams(&s->streams);
+    policy_set_load(&s->load, &s->queue);
     s->log_level = LOG_INFO;
     s->log_format = LOG_LOGFMT;
     s->log_file = STR("stderr");

@@ -19,8 +19,9 @@
 enum annotate { ANNOTATE_BODY, ANNOTATE_HEADERS, ANNOTATE_OFF };
 
 struct client_key {
-    struct str name; /* for logs */
-    struct str key;  /* secret */
+    struct str name;        /* for logs */
+    struct str key;         /* secret */
+    enum priority priority; /* the highest that it may ask for */
 };
 
 struct settings {
@@ -34,8 +35,11 @@ struct settings {
     enum annotate annotate;
     size_t answer_cache_bytes;    /* of answers kept as a last resort, all models together */
     struct stream_policy streams; /* of models that say nothing else */
+    struct load_policy load;      /* likewise */
+    struct queue_policy queue;    /* likewise */
     const struct client_key *keys;
     size_t key_count;             /* 0: open (loopback only) */
+    bool has_low_keys;            /* some may not even ask for normal priority */
     struct str tls_cert, tls_key; /* PEM files of the API port; empty: plain */
     enum log_level log_level;
     enum log_format log_format;

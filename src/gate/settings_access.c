@@ -3,6 +3,8 @@
 
 enum { SHORT_SECRET = 8, SECRET_BYTES = 4096 };
 
+static const char *const PRIORITIES[] = {"high", "normal", "low", NULL};
+
 static const struct conf_row KEY_ROWS[] = {
     {.name = "name",
      .type = CONF_STRING,
@@ -18,6 +20,12 @@ static const struct conf_row KEY_ROWS[] = {
      .min = 1,
      .max = SECRET_BYTES,
      .help = "what the client sends as its API key"},
+    {.name = "priority",
+     .type = CONF_WORD,
+     CONF_FIELD(struct client_key, priority),
+     .words = PRIORITIES,
+     .fallback = "normal",
+     .help = "the highest that it may ask for while requests wait: high, normal or low"},
 };
 const struct conf_table KEY_TABLE = {.what = "a key", CONF_ROWS(KEY_ROWS)};
 
@@ -166,9 +174,11 @@ static void read_keys(struct draft *d)
         if (item->kind == CONF_SCALAR) {
             conf_hide(d->conf, item);
         }
-        all[i] = (struct client_key){.name = STR(""), .key = STR("")};
+        all[i] =
+            (struct client_key){.name = STR(""), .key = STR(""), .priority = PRIORITY_NORMAL};
         (void)conf_read_map(d->conf, item, &KEY_TABLE, &all[i]);
         check_key(d, item, all, i);
+        d->s.has_low_keys = d->s.has_low_keys || all[i].priority == PRIORITY_LOW;
     }
     d->s.keys = all;
     d->s.key_count = n->count;

@@ -4,6 +4,7 @@
 #include "tiers/flow.h"
 
 enum { API_KEY_BYTES = 4096, URL_BYTES = 2048, HEADER_BYTES = 8192, FLOW_MOST = 100000 };
+enum { CONCURRENT_MAX = 1000 * 1000, WEIGHT_MAX = 1000 };
 
 static void read_type(struct conf *c, const struct conf_node *n, void *into)
 {
@@ -277,8 +278,19 @@ static const struct conf_row BACKEND_ROWS[] = {
      .type = CONF_READ,
      .read = offer_read_capabilities,
      .help = "what it can and cannot do; what is left out is learnt"},
-    {.name = "max_concurrent", .type = CONF_LATER},
-    {.name = "weight", .type = CONF_LATER},
+    {.name = "max_concurrent",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct backend, max_concurrent),
+     .min = 1,
+     .max = CONCURRENT_MAX,
+     .help = "attempts at it at a time, of all workers together; without it any number"},
+    {.name = "weight",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct backend, weight),
+     .min = 1,
+     .max = WEIGHT_MAX,
+     .fallback = "1",
+     .help = "how much it bears, relative to the others of its tier"},
     {.name = "agent", .type = CONF_LATER},
     {.name = "managed", .type = CONF_LATER},
 };
@@ -368,6 +380,7 @@ static void read_backend(struct draft *d, const struct conf_item *item, struct b
     b->name = arena_dup(&d->s.arena, item->key);
     b->url = b->host = b->host_header = b->path = b->api_key = STR("");
     b->tls_ca = b->tls_cert = b->tls_key = STR("");
+    b->weight = 1;
     check_name(d, item);
     set_defaults(d, item->value, b);
     (void)conf_read_map(d->conf, item->value, &BACKEND_TABLE, b);

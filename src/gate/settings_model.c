@@ -24,6 +24,8 @@ struct model_draft {
     struct model *model;
     const struct conf_node *aliases, *tiers; /* NULL: absent */
     struct stream_policy streams;            /* the file's, but for the keys given here */
+    struct load_policy load;                 /* likewise */
+    struct queue_policy queue;               /* likewise */
     bool may_panic;                          /* likewise */
     bool *is_taken;                          /* by backend: a tier of this model has it */
 };
@@ -88,6 +90,16 @@ static const struct conf_row MODEL_ROWS[] = {
      .type = CONF_TABLE,
      CONF_FIELD(struct model_draft, streams),
      .table = &STREAMS_TABLE,
+     .help = "its own; keys left out are the file's"},
+    {.name = "load",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct model_draft, load),
+     .table = &LOAD_TABLE,
+     .help = "its own; keys left out are the file's"},
+    {.name = "queue",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct model_draft, queue),
+     .table = &QUEUE_TABLE,
      .help = "its own; keys left out are the file's"},
 };
 const struct conf_table MODEL_TABLE = {.what = "a model", CONF_ROWS(MODEL_ROWS)};
@@ -310,13 +322,19 @@ static void read_tiers(struct model_draft *m)
 static void read_model(struct draft *d, const struct conf_item *item, struct model *model,
                        struct claims *claims)
 {
-    struct model_draft m = {
-        .d = d, .model = model, .streams = d->s.streams, .may_panic = d->may_panic};
+    struct model_draft m = {.d = d,
+                            .model = model,
+                            .streams = d->s.streams,
+                            .load = d->s.load,
+                            .queue = d->s.queue,
+                            .may_panic = d->may_panic};
     model->retry_budget = d->retry_budget;
     model->hedge = d->hedge;
     model->last_resort = d->last_resort.policy;
     (void)conf_read_map(d->conf, item->value, &MODEL_TABLE, &m);
     model->streams = m.streams;
+    model->load = m.load;
+    model->queue = m.queue;
     model->may_panic = m.may_panic;
     if (m.aliases) {
         read_aliases(&m, claims);

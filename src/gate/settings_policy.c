@@ -1,9 +1,11 @@
 #include "base/conf_value.h"
 #include "gate/settings_private.h"
+#include "wire/http_chars.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 enum { FALLBACK_TOKENS = 200, SMALL_TOKENS = 400, TOKENS_MAX = 1000 * 1000 * 1000 };
 enum { PER_SECOND_MAX = 1000 * 1000 };
+enum { KIB = 1024, MIB = 1024 * KIB, WAITING_MAX = 100 * 1000, SESSION_HEADER_BYTES = 256 };
 
 static const struct conf_row HEALTH_ROWS[] = {
     {.name = "interval",
@@ -343,6 +345,75 @@ static const struct conf_row STREAM_ROWS[] = {
              "resume is measured when it is new; 0 for neither"},
 };
 const struct conf_table STREAMS_TABLE = {.what = "'streams'", CONF_ROWS(STREAM_ROWS)};
+
+static void read_session_header(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct str name = STR("");
+    if (!conf_text(c, n, &name)) {
+        return;
+    }
+    if (!http_is_token(name) || name.len > SESSION_HEADER_BYTES) {
+        conf_error(c, n->start, "'session_header' must be the name of a header, not %s",
+                   conf_quote(c, n).ptr);
+        return;
+    }
+    ((struct load_policy *)into)->session_header = arena_dup(c->texts, name);
+}
+
+static const char *const LOADS[] = {"least_load", "round_robin", "weighted",
+                                    "prefix",     "session",     NULL};
+
+static const struct conf_row LOAD_ROWS[] = {
+    {.name = "policy",
+     .type = CONF_WORD,
+     CONF_FIELD(struct load_policy, kind),
+     .words = LOADS,
+     .fallback = "least_load",
+     .help = "who of a tier serves next: least_load, round_robin, weighted, prefix or session"},
+    {.name = "session_header",
+     .type = CONF_READ,
+     .read = read_session_header,
+     .fallback = "x-session-id",
+     .help = "session: the header that names it; without it the body's user does"},
+    {.name = "prefix",
+     .type = CONF_SIZE,
+     CONF_FIELD(struct load_policy, prefix_bytes),
+     .min = 1,
+     .max = MIB,
+     .fallback = "1k",
+     .help = "prefix: how much of the messages' beginning counts"},
+};
+const struct conf_table LOAD_TABLE = {.what = "'load'", CONF_ROWS(LOAD_ROWS)};
+
+static const struct conf_row QUEUE_ROWS[] = {
+    {.name = "max",
+     .type = CONF_INTEGER,
+     CONF_FIELD(struct queue_policy, max),
+     .min = 0,
+     .max = WAITING_MAX,
+     .fallback = "128",
+     .help = "requests of a model that may wait for a slot (max_concurrent); more draw 503"},
+    {.name = "wait",
+     .type = CONF_DURATION,
+     CONF_FIELD(struct queue_policy, wait_ms),
+     .min = 1,
+     .max = DAY,
+     .fallback = "30s",
+     .help = "one that has waited so long draws 503"},
+    {.name = "overflow",
+     .type = CONF_BOOL,
+     CONF_FIELD(struct queue_policy, overflow),
+     .fallback = "true",
+     .help = "whether a later tier serves where that is faster than to wait"},
+};
+const struct conf_table QUEUE_TABLE = {.what = "'queue'", CONF_ROWS(QUEUE_ROWS)};
+
+void policy_set_load(struct load_policy *load, struct queue_policy *queue)
+{
+    *load = (struct load_policy){
+        .kind = LOAD_LEAST, .session_header = STR("x-session-id"), .prefix_bytes = KIB};
+    *queue = (struct queue_policy){.max = 128, .wait_ms = 30 * SECOND, .overflow = true};
+}
 
 enum { ROW_MAX_TOKENS = 1, ROW_TEMPERATURE = 2 }; /* bits, as the rows stand */
 

@@ -72,6 +72,8 @@ extern const struct conf_table LAST_RESORT_TABLE;       /* into a last_resort_dr
 extern const struct conf_table MODEL_LAST_RESORT_TABLE; /* into a last_resort_policy */
 extern const struct conf_table DEGRADE_TABLE;
 extern const struct conf_table STREAMS_TABLE;
+extern const struct conf_table LOAD_TABLE;
+extern const struct conf_table QUEUE_TABLE;
 extern const struct conf_table BACKEND_TABLE;
 extern const struct conf_table BACKEND_TLS_TABLE;
 extern const struct conf_table CAPABILITIES_TABLE;
@@ -88,6 +90,7 @@ void policy_set_degrade(struct degrade_policy by_type[BACKEND_TYPES]);
 void policy_set_retry_budget(struct retry_budget_policy *b);
 void policy_set_hedge(struct hedge_policy *h);
 void policy_set_last_resort(struct last_resort_draft *l);
+void policy_set_load(struct load_policy *load, struct queue_policy *queue);
 
 /* `off`, or a mapping that switches it on. */
 void policy_read_hedge(struct conf *c, const struct conf_node *n, struct hedge_policy *out);

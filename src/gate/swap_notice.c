@@ -1,6 +1,6 @@
 #include "gate/swap_notice.h"
 
-#include "gate/routes.h"
+#include "gate/admission.h"
 #include "wire/json.h"
 
 /* Two backends may have one model under one name. */
@@ -19,15 +19,6 @@ static bool is_swapped(const struct exchange *x)
     return x->by.tier > 0 && !is_of_first_tier(x->model, x->by.member->model);
 }
 
-/* Spreads what differs in few bits over all (the finalizer of splitmix64). */
-static uint64_t mix(uint64_t sum, uint64_t part)
-{
-    uint64_t z = sum * UINT64_C(0x9e3779b97f4a7c15) + part;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 static bool is_users(struct str message)
 {
     struct str role = json_get(message, "role");
@@ -36,13 +27,14 @@ static bool is_users(struct str message)
 }
 
 /* What stays the same from turn to turn: all up to the first word of the user. */
-static uint64_t hash_beginning(const struct chat_request *q, uint64_t sum)
+static uint64_t hash_beginning(const struct chat_request *q, const struct hash_key *key,
+                               uint64_t sum)
 {
     struct json_iter it;
     bool is_over = false;
     json_iter_init(&it, q->raw.messages);
     while (!is_over && json_iter_next(&it)) {
-        sum = mix(sum, str_hash(it.value));
+        sum = hash_mix(sum, hash_text(key, it.value));
         is_over = is_users(it.value);
     }
     return sum;
@@ -52,10 +44,10 @@ static uint64_t hash_conversation(const struct exchange *x)
 {
     const struct http_request *q = x->client ? http_conn_request(x->client) : NULL;
     const struct gateway *g = x->worker->gateway;
-    uint64_t sum = mix(g->notices_salt, x->by.member->serving);
-    sum = mix(sum, q ? str_hash(routes_client_name(g->settings, q)) : 0);
-    sum = mix(sum, str_hash(x->model->name));
-    return hash_beginning(&x->request, sum);
+    struct str client = q ? admission_name(g->settings, q) : STR_NONE;
+    uint64_t sum = hash_mix(x->by.member->serving, hash_text(&g->hash_key, client));
+    sum = hash_mix(sum, hash_text(&g->hash_key, x->model->name));
+    return hash_beginning(&x->request, &g->hash_key, sum);
 }
 
 struct str swap_notice(struct exchange *x)

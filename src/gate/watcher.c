@@ -12,6 +12,7 @@
 #include "llm/token_probe.h"
 #include "net/upstream.h"
 #include "tiers/budget.h"
+#include "tiers/loads.h"
 
 enum {
     LOOK_MOST_MS = 1000,
@@ -159,6 +160,8 @@ static void take_counters(struct watch *w, enum err e)
         if (e == ERR_OK) {
             struct engine_counters c = counters_of(&report);
             vitals_see_engine(&w->vitals, &c, now_of(w));
+            loads_see_engine(board_loads(board_of(w)), w->backend->index, c.running + c.waiting,
+                             board_view(board_of(w), w->backend->index, now_of(w)).in_flight);
             w->failed_reads = 0;
             w->read_again_ms = now_of(w) + w->backend->health.counters_ms;
             return;
@@ -367,6 +370,9 @@ static void tell_board(struct watch *w, enum vital was)
     uint32_t backend = w->backend->index;
     struct vital_view view = vitals_view(&w->vitals);
     board_set_vitals(g->board, backend, &view);
+    if (!view.has_engine) {
+        loads_see_engine(board_loads(g->board), backend, 0, 0);
+    }
     tell_whether_watched(w);
     if (view.vital == VITAL_HUNG && was != VITAL_HUNG) {
         note_change(w, board_on_hang(g->board, backend, now_of(w)));

@@ -38,6 +38,22 @@ void worker_tell_hang(struct worker *w)
     }
 }
 
+static void on_turn(struct post *p, void *arg)
+{
+    struct worker *w = arg;
+    (void)p;
+    atomic_store(&w->turn_pending, false);
+    exchange_take_turns(w);
+}
+
+void worker_tell_turn(void *worker)
+{
+    struct worker *w = worker;
+    if (!atomic_exchange(&w->turn_pending, true)) {
+        loop_post(w->loop, &w->turn);
+    }
+}
+
 struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, size_t fd_count)
 {
     const struct catalog *catalog = &g->settings->catalog;
@@ -48,8 +64,10 @@ struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, siz
     w->loop = loop_new();
     rand_seed(&w->rand);
     list_init(&w->exchanges);
+    list_init(&w->waiting);
     timer_init(&w->drain_limit, on_drain_limit);
     w->hang = (struct post){.run = on_hang, .arg = w};
+    w->turn = (struct post){.run = on_turn, .arg = w};
     w->server = http_server_new(w->loop, &g->settings->limits, &handler, g->listen_tls,
                                 &g->connections);
     w->upstreams = mem_alloc(sizeof(w->upstreams[0]) * catalog->backend_count);

@@ -23,6 +23,7 @@ struct worker {
     struct http_server *server;
     struct upstream **upstreams; /* one a backend */
     struct rand rand;
+    struct list waiting;   /* places of those that wait for a slot */
     struct list exchanges; /* alive, those that only await their backend's end included */
 
     /* private: */
@@ -31,6 +32,8 @@ struct worker {
     struct timer drain_limit;
     struct post hang;
     _Atomic bool hang_pending;
+    struct post turn;
+    _Atomic bool turn_pending;
 };
 
 /* Makes a worker for the bound descriptors `fds` (borrowed; duplicated). It does not run yet.
@@ -47,6 +50,9 @@ void worker_drain(struct worker *w, uint32_t limit_ms);
 /* From any thread: the board says that some backend hangs; exchanges that wait for it move on.
  */
 void worker_tell_hang(struct worker *w);
+
+/* From any thread: an exchange of this worker was granted a slot. `worker`: a struct worker. */
+void worker_tell_turn(void *worker);
 
 /* After worker_run has returned. */
 void worker_free(struct worker **w);

@@ -1,5 +1,7 @@
 #include "ops/metrics.h"
 
+#include "tiers/lines.h"
+#include "tiers/loads.h"
 #include "tiers/tally.h"
 
 enum {
@@ -113,6 +115,63 @@ static void write_resume_gap(struct exposition *e, const struct scrape *s)
     }
     exposition_put_times(
         e, NULL, &(struct histogram){most_ms, gaps.count, TALLY_GAP_BUCKETS, gaps.sum_ms});
+}
+
+/* --- lines --- */
+
+static void write_waiting(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    const struct lines *lines = loads_lines(board_loads(s->source->board));
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        put_count(e, &c->models[i].name, lines_waiting(lines, i));
+    }
+}
+
+static void write_waits(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    uint64_t most_ms[TALLY_GAP_BUCKETS];
+    for (uint32_t i = 0; i < TALLY_GAP_BUCKETS; i++) {
+        most_ms[i] = tally_gap_most_ms(i);
+    }
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        struct tally_gaps waits;
+        tally_waits(s->source->tally, i, &waits);
+        exposition_put_times(
+            e, &c->models[i].name,
+            &(struct histogram){most_ms, waits.count, TALLY_GAP_BUCKETS, waits.sum_ms});
+    }
+}
+
+static void write_queue_refused(struct exposition *e, const struct scrape *s)
+{
+    static const enum queue_end ends[] = {QUEUE_FULL, QUEUE_TIMEOUT};
+    const struct catalog *c = s->source->catalog;
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
+            struct str values[] = {c->models[i].name, str_from(queue_end_name(ends[k]))};
+            put_count(e, values, tally_queue_ends(s->source->tally, i, ends[k]));
+        }
+    }
+}
+
+static void write_overflows(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        put_count(e, &c->models[i].name, tally_overflows(s->source->tally, i));
+    }
+}
+
+static void write_slots(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        if (c->backends[i].max_concurrent > 0) {
+            put_count(e, &c->backends[i].name, c->backends[i].max_concurrent);
+        }
+    }
 }
 
 /* --- backends --- */
@@ -321,6 +380,26 @@ static const struct metric METRICS[] = {
       .help = "Time between the last content before a break and the first new content from the "
               "backend where the answer went on."},
      write_resume_gap},
+    {{.name = "fallthrough_queue_waiting",
+      .kind = METRIC_GAUGE,
+      .labels = {"model"},
+      .help = "Requests that wait for a slot of a backend with max_concurrent."},
+     write_waiting},
+    {{.name = "fallthrough_queue_wait_seconds",
+      .kind = METRIC_HISTOGRAM,
+      .labels = {"model"},
+      .help = "How long those requests waited that had to and were served then."},
+     write_waits},
+    {{.name = "fallthrough_queue_refused_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"model", "reason"},
+      .help = "Requests that were refused because too many waited, or that waited too long."},
+     write_queue_refused},
+    {{.name = "fallthrough_overflows_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"model"},
+      .help = "Attempts at a later tier because all slots of a better one were taken."},
+     write_overflows},
     {{.name = "fallthrough_attempts_total",
       .kind = METRIC_COUNTER,
       .labels = {"backend", "result"},
@@ -333,6 +412,11 @@ static const struct metric METRICS[] = {
       .labels = {"backend"},
       .help = "Attempts that the backend works on now."},
      write_in_flight},
+    {{.name = "fallthrough_max_concurrent",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend"},
+      .help = "Attempts that the backend is given at a time; absent where there is no limit."},
+     write_slots},
     {{.name = "fallthrough_tokens_total",
       .kind = METRIC_COUNTER,
       .labels = {"backend"},

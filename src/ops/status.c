@@ -5,6 +5,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "tiers/lines.h"
+#include "tiers/loads.h"
 #include "tiers/picker.h"
 
 static json_t *text(struct str s)
@@ -121,6 +123,12 @@ static void put_judgement(json_t *o, const struct status_source *s, const struct
     put(o, "verdicts", verdicts_array(s, b, now_ms));
 }
 
+/* null where there is none. */
+static json_t *limit_of(const struct backend *b)
+{
+    return b->max_concurrent > 0 ? whole(b->max_concurrent) : json_null();
+}
+
 static json_t *backend_object(const struct status_source *s, const struct backend *b,
                               uint64_t now_ms)
 {
@@ -137,6 +145,8 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     put(o, "why", json_string(why));
     put(o, "resume", ability_word(board_worst_ability(s->board, b->index)));
     put(o, "in_flight", whole(v.in_flight));
+    put(o, "max_concurrent", limit_of(b));
+    put(o, "weight", whole(b->weight));
     put(o, "vitals", vitals_word(&v.vitals));
     put(o, "engine", engine_object(&v.vitals));
     put(o, "tokens_per_s", json_real(rates_tokens_per_s(s->rates, b->index)));
@@ -161,6 +171,7 @@ static uint64_t until_ms_of(const struct pick_prospect *p)
         return p->breaker.until_ms;
     case PICK_USABLE:
     case PICK_DOWN:
+    case PICK_FULL:
     case PICK_TRIED:
     case PICK_TOO_LONG:
     case PICK_INCAPABLE:
@@ -218,6 +229,10 @@ static void say_status(const struct pick_prospect *p, char why[WHY_BYTES])
         return;
     case PICK_HELD:
         (void)snprintf(why, WHY_BYTES, "asked to be left alone (Retry-After)");
+        return;
+    case PICK_FULL:
+        (void)snprintf(why, WHY_BYTES, "full: %u of %u slots are taken", p->slots,
+                       p->max_concurrent);
         return;
     }
     BUG("no such pick status");
@@ -288,6 +303,14 @@ static json_t *tier_object(const struct status_source *s, const struct tier *t, 
     return o;
 }
 
+/* The same keys for status and explain. */
+static void put_load(json_t *o, const struct status_source *s, const struct model *m)
+{
+    put(o, "policy", json_string(load_kind_name(m->load.kind)));
+    put(o, "waiting", whole(lines_waiting(loads_lines(board_loads(s->board)), m->index)));
+    put(o, "queue", whole(m->queue.max));
+}
+
 static json_t *model_object(const struct status_source *s, const struct model *m,
                             uint64_t now_ms)
 {
@@ -306,6 +329,7 @@ static json_t *model_object(const struct status_source *s, const struct model *m
     put(o, "name", text(m->name));
     put(o, "aliases", aliases);
     put(o, "can_serve", json_boolean(pick_can_serve(m, s->board, now_ms)));
+    put_load(o, s, m);
     put(o, "tiers", tiers);
     return o;
 }
@@ -395,6 +419,12 @@ struct telling {
     const struct needs *needs;
     const struct prospect *roomiest; /* nobody is a candidate, and it is asked; else NULL */
 };
+
+/* Would be usable. */
+static bool is_well(const struct pick_prospect *p)
+{
+    return p->status == PICK_USABLE || p->status == PICK_FULL;
+}
 
 static struct saying say_of(const struct prospect *p, const struct telling *t, const char *why)
 {
@@ -498,13 +528,39 @@ static const struct prospect *find_roomiest(const struct prospects *all)
     return best;
 }
 
-static struct telling telling_of(const struct prospects *all, const struct needs *needs,
-                                 size_t tier)
+/* Then nobody is a reserve: requests wait for the full ones. */
+static bool has_well(const struct prospects *all)
 {
-    bool of_reserve = !has_candidate(all, SIZE_MAX, false);
-    return (struct telling){.is_first = tier == 0 || !has_candidate(all, tier - 1, of_reserve),
+    for (size_t i = 0; i < all->count; i++) {
+        if (is_well(&all->at[i].is)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of the tiers before it somebody serves, or is waited for. */
+static bool is_behind(const struct prospects *all, size_t tier, bool of_reserve, bool overflows)
+{
+    if (has_candidate(all, tier - 1, of_reserve)) {
+        return true;
+    }
+    for (size_t i = 0; i < all->count && !overflows; i++) {
+        if (all->at[i].tier < tier && is_well(&all->at[i].is)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct telling telling_of(const struct prospects *all, const struct explain_query *q,
+                                 size_t tier, bool overflows)
+{
+    bool of_reserve = !has_well(all);
+    return (struct telling){.is_first =
+                                tier == 0 || !is_behind(all, tier, of_reserve, overflows),
                             .of_reserve = of_reserve,
-                            .needs = needs,
+                            .needs = &q->needs,
                             .roomiest = find_roomiest(all),
                             .only_healthy = has_healthy(all, tier)};
 }
@@ -522,7 +578,7 @@ struct str explain_json(const struct status_source *s, const struct explain_quer
     struct telling t = {.is_first = false};
     for (size_t i = 0; i < all.count; i++) {
         if (i == 0 || all.at[i].tier != all.at[i - 1].tier) {
-            t = telling_of(&all, &q->needs, all.at[i].tier);
+            t = telling_of(&all, q, all.at[i].tier, m->queue.overflow);
         }
         char why[WHY_BYTES];
         say_status(&all.at[i].is, why);
@@ -540,7 +596,10 @@ struct str explain_json(const struct status_source *s, const struct explain_quer
     put(o, "model", text(m->name));
     put(o, "next", next);
     put(o, "panic",
-        json_boolean(m->may_panic && json_array_size(next) == 0 && is_anybody_able(&all)));
+        json_boolean(m->may_panic && json_array_size(next) == 0 && !has_well(&all) &&
+                     is_anybody_able(&all)));
+    put(o, "waits", json_boolean(json_array_size(next) == 0 && has_well(&all)));
+    put_load(o, s, m);
     put(o, "backends", backends);
     return dump(o, a);
 }

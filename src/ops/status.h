@@ -29,32 +29,34 @@ struct status_source {
 
 /*
  * {"version","uptime_s","draining","connections",
- *  "models":[{"name","aliases","can_serve",
+ *  "models":[{"name","aliases","can_serve","policy","waiting","queue",
  *             "tiers":[{"tier","backends":[{"name","model","resume","status","why","until_s",
  *                                           "breaker","share","relapses",
  *                                           "context","capabilities"}]}]}],
  *  "backends":[{"name","type","url","state","reason","why","since","for_s","resume",
- *               "in_flight","vitals","engine","tokens_per_s","first_token_p50_ms",
- *               "first_token_p99_ms","attempts","failures","held_for_s",
+ *               "in_flight","max_concurrent","weight","vitals","engine","tokens_per_s",
+ *               "first_token_p50_ms","first_token_p99_ms","attempts","failures","held_for_s",
  *               "verdicts":[{"at","ago_s","first","times","model","verdict","status","then",
  *                            "trial"}]}]}
  * `resume` is "exact", "differs" or "no", null while it is not measured; a backend's is the
  * worst of its models'. `status` is a pick_status_name, `breaker` a breaker_view_word, `share`
- * the per cent of its requests that it may get; `capabilities` {"tools","vision","json_schema",
- * "logprobs","embeddings"}; `context` and each of those is null while it is not known.
- * `verdicts` are those of tiers/verdict_log.h, the newest first. Lives as long as the arena.
+ * the per cent of its requests that it may get; `waiting` counts those that wait for a slot,
+ * at most `queue`; `max_concurrent` is null where there is none; `capabilities` {"tools",
+ * "vision","json_schema","logprobs","embeddings"}; `context` and each of those is null while it
+ * is not known. `verdicts` are those of tiers/verdict_log.h, the newest first. Lives as long as
+ * the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
 
 /*
- * {"asked","model","next":["gpu1"],"panic",
+ * {"asked","model","next":["gpu1"],"panic","waits","policy","waiting","queue",
  *  "backends":[{"tier","name","model","verdict","why","until_s","breaker","share","relapses",
  *               "context","capabilities",
  *               "state","reason","since","for_s","held_for_s","verdicts"}]}:
  * which backend the next request would get (any of `next`) and why each other one would not.
  * `until_s` is null where no end is known. `panic`: there is no next, and the least bad is
- * tried within its budget. The last six are the backend's, as in status. Empty str when no
- * model has that name.
+ * tried within its budget. `waits`: there is none because all slots are taken. The last six are
+ * the backend's, as in status. Empty str when no model has that name.
  */
 struct explain_query {
     struct str asked;   /* a model, or what it is also called */

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "tiers/board_words.h"
+#include "tiers/loads.h"
 
 enum { CACHE_LINE = 64 };
 enum { HOLD_DEFAULT_MS = 1000, HOLD_MAX_MS = 600000 };
@@ -62,6 +63,7 @@ struct board {
     struct known *known;       /* one a serving */
     struct breakers *breakers; /* likewise */
     struct offers *offers;     /* likewise */
+    struct loads *loads;
 };
 
 static uint64_t load(const shared_u64 *from)
@@ -133,6 +135,7 @@ struct board *board_new(const struct catalog *c, uint64_t now_ms)
     b->known = make_known(c);
     b->breakers = breakers_new(c, now_ms);
     b->offers = offers_new(c);
+    b->loads = loads_new(c);
     if (b->count == 0) {
         return b;
     }
@@ -160,6 +163,7 @@ void board_free(struct board **b)
     free((*b)->known);
     breakers_free(&(*b)->breakers);
     offers_free(&(*b)->offers);
+    loads_free(&(*b)->loads);
     free(*b);
     *b = NULL;
 }
@@ -172,6 +176,11 @@ struct breakers *board_breakers(const struct board *b)
 struct offers *board_offers(const struct board *b)
 {
     return b->offers;
+}
+
+struct loads *board_loads(const struct board *b)
+{
+    return b->loads;
 }
 
 /* --- what is known of its models --- */
@@ -274,6 +283,7 @@ struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t
         .hold_until_ms = load(&s->published.hold_until_ms),
         .in_flight = atomic_load_explicit(&s->traffic.in_flight, memory_order_relaxed),
         .recent_failures = (uint32_t)recent_count(load(&s->published.recent), now_ms),
+        .is_full = loads_is_full(b->loads, backend),
         .needs_token = (word >> NEEDS_TOKEN_BIT & 1) != 0,
         .vitals = vital_unpack(load(&s->published.vitals)),
     };

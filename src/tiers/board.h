@@ -20,6 +20,7 @@
  */
 
 struct board;
+struct loads;
 
 /* The catalog must outlive it. */
 struct board *board_new(const struct catalog *c, uint64_t now_ms);
@@ -28,6 +29,7 @@ void board_free(struct board **b);
 /* Live as long as the board. */
 struct breakers *board_breakers(const struct board *b);
 struct offers *board_offers(const struct board *b);
+struct loads *board_loads(const struct board *b);
 
 struct backend_view {
     enum state state;
@@ -36,6 +38,7 @@ struct backend_view {
     uint64_t hold_until_ms;   /* asked to be left alone until then */
     uint32_t in_flight;       /* attempts now */
     uint32_t recent_failures; /* decays by half each second: keeps a fast failer unattractive */
+    bool is_full;             /* its slots are all taken */
     bool needs_token;         /* DOWN until a token is seen, whatever its probes say */
     struct vital_view vitals; /* its signs of life, and how much its engine has to do */
 };

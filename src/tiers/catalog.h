@@ -100,6 +100,28 @@ struct offer_policy {
     uint32_t can;        /* of these */
 };
 
+/* Who of a tier's members serves next; see tiers/balance.h. */
+enum load_kind { LOAD_LEAST, LOAD_ROUND_ROBIN, LOAD_WEIGHTED, LOAD_PREFIX, LOAD_SESSION };
+
+const char *load_kind_name(enum load_kind kind); /* "least_load", … */
+
+struct load_policy {
+    enum load_kind kind;
+    struct str session_header; /* LOAD_SESSION: names the session; else the body's `user` */
+    uint32_t prefix_bytes;     /* LOAD_PREFIX: so much of the messages' beginning */
+};
+
+/* What happens while every backend that could serve has all of its slots taken; see
+ * tiers/lines.h. */
+struct queue_policy {
+    uint32_t max;     /* exchanges in a model's line; 0: nobody waits */
+    uint32_t wait_ms; /* of one exchange, at most */
+    bool overflow;    /* to the next tier, where that is faster than to wait */
+};
+
+/* How important an exchange is among those that wait. */
+enum priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+
 struct backend_header {
     struct str name;
     struct str value; /* may be secret */
@@ -150,6 +172,8 @@ struct backend {
     struct retry_policy retry;
     struct degrade_policy degrade;
     struct offer_policy offer;
+    uint32_t max_concurrent; /* attempts at once, of all workers together; 0: any number */
+    uint32_t weight;        /* how much it bears, relative to the others of its tier; 0: as 1 */
     uint32_t first_serving; /* of its servings, which stand together in the catalog */
     uint32_t serving_count;
 };
@@ -187,6 +211,8 @@ struct model {
     struct hedge_policy hedge;
     struct last_resort_policy last_resort;
     struct stream_policy streams;
+    struct load_policy load;
+    struct queue_policy queue;
     bool may_panic; /* while nobody is usable, the least bad is tried within a budget */
 };
 

@@ -1,9 +1,12 @@
 #include "tiers/picker.h"
 
 #include "base/check.h"
+#include "tiers/draw.h"
+#include "tiers/lines.h"
+#include "tiers/loads.h"
 
-/* How many attempts in flight one recent failure weighs as much as. */
-enum { FAILURE_LOAD = 4 };
+/* Other threads may take the slot that was seen free, but not for ever. */
+enum { CLAIMS_MAX = 64 };
 
 /* From how many members on a tier is sampled, and how often, before all are looked at. */
 enum { SAMPLED_FROM = 8, SAMPLES_MAX = 12 };
@@ -44,6 +47,8 @@ const char *pick_status_name(enum pick_status s)
         return "down";
     case PICK_HELD:
         return "held";
+    case PICK_FULL:
+        return "full";
     case PICK_TRIED:
         return "tried";
     case PICK_TOO_LONG:
@@ -78,7 +83,10 @@ enum pick_status pick_judge(const struct backend_view *v, const struct breaker_v
     if (now_ms < v->hold_until_ms) {
         return PICK_HELD;
     }
-    return v->state == STATE_DOWN ? PICK_DOWN : status_of_phase(c->phase);
+    if (v->state == STATE_DOWN) {
+        return PICK_DOWN;
+    }
+    return c->phase == PHASE_FULL && v->is_full ? PICK_FULL : status_of_phase(c->phase);
 }
 
 bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
@@ -92,6 +100,7 @@ bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
         return c->answers;
     case PICK_USABLE:
     case PICK_HELD:
+    case PICK_FULL:
     case PICK_TRIED:
     case PICK_TOO_LONG:
     case PICK_INCAPABLE:
@@ -128,6 +137,8 @@ struct pick_prospect pick_prospect_for(const struct board *b, const struct tier_
                               .fit = fit_of(b, m, needs)};
     p.bare = pick_judge(&p.backend, &p.breaker, false, now_ms);
     p.status = status_of_fit(p.fit, p.bare);
+    p.slots = loads_claimed(board_loads(b), m->backend->index);
+    p.max_concurrent = m->backend->max_concurrent;
     return p;
 }
 
@@ -139,49 +150,15 @@ struct pick_prospect pick_prospect(const struct board *b, const struct tier_memb
 
 bool pick_is_doubtful(const struct pick_prospect *p)
 {
-    return p->fit == FIT_TOO_LONG &&
-           (p->bare == PICK_USABLE || pick_is_reserve(p->bare, &p->breaker));
+    bool would_serve = p->bare == PICK_USABLE || p->bare == PICK_FULL;
+    return p->fit == FIT_TOO_LONG && (would_serve || pick_is_reserve(p->bare, &p->breaker));
 }
 
-/* --- draws --- */
+/* --- regular picks, and trials on their way --- */
 
-/* Two of the members offered, at random (reservoir sampling), so that one pass over a tier is
- * enough. */
-struct draw {
-    uint32_t offered;
-    struct {
-        const struct tier_member *member;
-        uint64_t load;
-    } kept[2];
-};
-
-static void draw_put(struct draw *d, uint32_t place, const struct tier_member *member,
-                     const struct backend_view *v)
+static struct lines *lines_of(const struct board *b)
 {
-    d->kept[place].member = member;
-    d->kept[place].load = v->in_flight + (uint64_t)FAILURE_LOAD * v->recent_failures;
-}
-
-static void draw_offer(struct draw *d, const struct tier_member *member,
-                       const struct backend_view *v, struct rand *rand)
-{
-    uint32_t place = d->offered < 2 ? d->offered : rand_below(rand, d->offered + 1);
-    d->offered++;
-    if (place < 2) {
-        draw_put(d, place, member, v);
-    }
-}
-
-/* At least one was offered. */
-static const struct tier_member *draw_best(const struct draw *d, struct rand *rand)
-{
-    if (d->offered == 1) {
-        return d->kept[0].member;
-    }
-    if (d->kept[0].load == d->kept[1].load) {
-        return d->kept[rand_below(rand, 2)].member;
-    }
-    return d->kept[d->kept[0].load < d->kept[1].load ? 0 : 1].member;
+    return loads_lines(board_loads(b));
 }
 
 static bool take(struct pick *out, const struct tier_member *member, enum pick_kind kind)
@@ -190,8 +167,6 @@ static bool take(struct pick *out, const struct tier_member *member, enum pick_k
     out->kind = kind;
     return true;
 }
-
-/* --- regular picks, and trials on their way --- */
 
 /* What becomes of a member in a regular pick. */
 enum appraisal { APPRAISAL_NO, APPRAISAL_YES, APPRAISAL_TRIAL };
@@ -219,7 +194,12 @@ static enum appraisal appraise(const struct pick_query *q, const struct tier_mem
         tried_has(q->tried, backend) || fit_of(q->board, m, q->needs) != FIT_WELL) {
         return APPRAISAL_NO;
     }
-    if (breakers_is_full(board_breakers(q->board), m->serving, q->now_ms)) {
+    bool is_open_to_all = breakers_is_full(board_breakers(q->board), m->serving, q->now_ms);
+    if (v->is_full) {
+        out->is_full = out->is_full || is_open_to_all;
+        return APPRAISAL_NO;
+    }
+    if (is_open_to_all) {
         return APPRAISAL_YES;
     }
     return appraise_breaker(q, m, rand, out);
@@ -235,8 +215,10 @@ static inline bool is_down(const struct pick_query *q, const struct tier_member 
 static bool scan_tier(const struct tier *tier, const struct pick_query *q, struct rand *rand,
                       struct pick *out)
 {
-    struct draw healthy = {0};
-    struct draw degraded = {0};
+    struct entrants healthy;
+    struct entrants degraded;
+    entrants_init(&healthy, q);
+    entrants_init(&degraded, q);
     for (size_t i = 0; i < tier->member_count; i++) {
         struct backend_view v;
         if (is_down(q, &tier->members[i])) {
@@ -247,14 +229,13 @@ static bool scan_tier(const struct tier *tier, const struct pick_query *q, struc
             return take(out, &tier->members[i], PICK_TRIAL);
         }
         if (a == APPRAISAL_YES) {
-            draw_offer(v.state == STATE_HEALTHY ? &healthy : &degraded, &tier->members[i], &v,
-                       rand);
+            entrants_offer(v.state == STATE_HEALTHY ? &healthy : &degraded, q,
+                           &tier->members[i], &v, rand);
         }
     }
-    if (healthy.offered > 0) {
-        return take(out, draw_best(&healthy, rand), PICK_REGULAR);
-    }
-    return degraded.offered > 0 && take(out, draw_best(&degraded, rand), PICK_REGULAR);
+    const struct entrants *best = entrants_is_empty(&healthy) ? &degraded : &healthy;
+    return !entrants_is_empty(best) &&
+           take(out, entrants_best(best, q, out->tier, rand), PICK_REGULAR);
 }
 
 /* Where most are well, two of many are found without looking at all of them: whoever is drawn
@@ -262,7 +243,8 @@ static bool scan_tier(const struct tier *tier, const struct pick_query *q, struc
 static bool sample_tier(const struct tier *tier, const struct pick_query *q, struct rand *rand,
                         struct pick *out)
 {
-    struct draw healthy = {0};
+    struct draw healthy;
+    draw_init(&healthy);
     for (uint32_t i = 0; i < SAMPLES_MAX && healthy.offered < 2; i++) {
         const struct tier_member *m =
             &tier->members[rand_below(rand, (uint32_t)tier->member_count)];
@@ -276,7 +258,7 @@ static bool sample_tier(const struct tier *tier, const struct pick_query *q, str
             return take(out, m, PICK_TRIAL);
         }
         if (a == APPRAISAL_YES && v.state == STATE_HEALTHY) {
-            draw_put(&healthy, healthy.offered++, m, &v);
+            draw_put(&healthy, healthy.offered++, q, m, &v);
         }
     }
     return healthy.offered == 2 && take(out, draw_best(&healthy, rand), PICK_REGULAR);
@@ -285,8 +267,35 @@ static bool sample_tier(const struct tier *tier, const struct pick_query *q, str
 static bool pick_regular(const struct tier *tier, const struct pick_query *q, struct rand *rand,
                          struct pick *out)
 {
-    bool is_large = tier->member_count >= SAMPLED_FROM;
+    bool is_large = tier->member_count >= SAMPLED_FROM && q->model->load.kind == LOAD_LEAST;
     return (is_large && sample_tier(tier, q, rand, out)) || scan_tier(tier, q, rand, out);
+}
+
+/* With a slot, where it has any. */
+static bool claim_slot(const struct pick_query *q, struct pick *out)
+{
+    struct loads *loads = board_loads(q->board);
+    uint32_t backend = out->member->backend->index;
+    out->has_slot = false;
+    if (!loads_is_limited(loads, backend)) {
+        return true;
+    }
+    out->has_slot = loads_claim(loads, backend);
+    return out->has_slot;
+}
+
+/* One of this tier and its slot; the next one where another thread was faster. */
+static bool pick_in_tier(const struct tier *tier, const struct pick_query *q, struct rand *rand,
+                         struct pick *out)
+{
+    for (unsigned i = 0; i < CLAIMS_MAX && pick_regular(tier, q, rand, out); i++) {
+        if (claim_slot(q, out)) {
+            return true;
+        }
+        pick_release(q->board, out, q->now_ms);
+        out->claim = 0;
+    }
+    return false;
 }
 
 /* --- reserve --- */
@@ -305,14 +314,34 @@ static struct pick_prospect prospect_for(const struct pick_query *q,
 static bool pick_reserve(const struct tier *tier, const struct pick_query *q, struct rand *rand,
                          struct pick *out)
 {
-    struct draw reserve = {0};
+    struct entrants reserve;
+    entrants_init(&reserve, q);
     for (size_t i = 0; i < tier->member_count; i++) {
         struct pick_prospect p = prospect_for(q, &tier->members[i]);
-        if (pick_is_reserve(p.status, &p.breaker)) {
-            draw_offer(&reserve, &tier->members[i], &p.backend, rand);
+        if (!pick_is_reserve(p.status, &p.breaker)) {
+            continue;
+        }
+        if (p.backend.is_full) {
+            out->is_full = true;
+        } else {
+            entrants_offer(&reserve, q, &tier->members[i], &p.backend, rand);
         }
     }
-    return reserve.offered > 0 && take(out, draw_best(&reserve, rand), PICK_RESERVE);
+    return !entrants_is_empty(&reserve) &&
+           take(out, entrants_best(&reserve, q, out->tier, rand), PICK_RESERVE) &&
+           claim_slot(q, out);
+}
+
+bool pick_may_use(const struct pick_query *q, const struct tier_member *m)
+{
+    enum pick_status s = prospect_for(q, m).status;
+    return s == PICK_USABLE || s == PICK_FULL;
+}
+
+bool pick_may_reserve(const struct pick_query *q, const struct tier_member *m)
+{
+    struct pick_prospect p = prospect_for(q, m);
+    return pick_is_reserve(p.status, &p.breaker);
 }
 
 /* --- roomiest --- */
@@ -322,11 +351,13 @@ static uint32_t context_of(const struct pick_query *q, const struct tier_member 
     return offers_of(board_offers(q->board), m->serving).context;
 }
 
-/* The better tier first where two have as much room. */
+/* The better tier first where two have as much room. It is waited for when all its slots are
+ * taken. */
 static bool pick_roomiest(const struct pick_query *q, struct pick *out)
 {
     uint32_t most = 0;
     uint32_t tier = 0;
+    const struct tier_member *roomiest = NULL;
     for (uint32_t t = 0; q->needs && t < q->model->tier_count; t++) {
         for (size_t i = 0; i < q->model->tiers[t].member_count; i++) {
             const struct tier_member *m = &q->model->tiers[t].members[i];
@@ -335,12 +366,13 @@ static bool pick_roomiest(const struct pick_query *q, struct pick *out)
             if (pick_is_doubtful(&p) && context > most) {
                 most = context;
                 tier = t;
-                out->member = m;
+                roomiest = m;
             }
         }
     }
     out->tier = tier;
-    return most > 0 && take(out, out->member, PICK_RESERVE);
+    out->is_full = roomiest && !(take(out, roomiest, PICK_RESERVE) && claim_slot(q, out));
+    return roomiest && !out->is_full;
 }
 
 /* --- panic --- */
@@ -380,6 +412,9 @@ static bool is_only_one(const struct model *m)
 static bool claim_panic(const struct pick_query *q, const struct tier_member *m, enum rank rank)
 {
     bool is_dear = rank == RANK_SILENT && !is_only_one(q->model);
+    if (loads_is_full(board_loads(q->board), m->backend->index)) {
+        return false;
+    }
     if (!board_claim_last_resort(q->board, m->backend->index, q->now_ms)) {
         return false;
     }
@@ -393,7 +428,7 @@ static bool panic_in_tier(const struct tier *tier, const struct pick_query *q, e
     for (size_t i = 0; i < tier->member_count; i++) {
         struct pick_prospect p = prospect_for(q, &tier->members[i]);
         if (rank_of(&p) == rank && claim_panic(q, &tier->members[i], rank)) {
-            return take(out, &tier->members[i], PICK_PANIC);
+            return take(out, &tier->members[i], PICK_PANIC) && claim_slot(q, out);
         }
     }
     return false;
@@ -412,24 +447,72 @@ static bool pick_in_panic(const struct pick_query *q, struct pick *out)
     return false;
 }
 
-bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out)
+/* All who are usable in tier `full` are so; others serve only where that is faster. */
+static bool pick_usable(const struct pick_query *q, struct rand *rand, struct pick *out)
 {
     const struct model *m = q->model;
-    *out = (struct pick){.member = NULL};
+    uint32_t full = 0;
     for (out->tier = 0; out->tier < m->tier_count; out->tier++) {
-        if (pick_regular(&m->tiers[out->tier], q, rand, out)) {
+        bool is_overflow = out->is_full;
+        if (is_overflow && !lines_overflows(lines_of(q->board), q, full, out->tier)) {
+            continue;
+        }
+        if (pick_in_tier(&m->tiers[out->tier], q, rand, out)) {
+            out->is_full = false;
+            out->is_overflow = is_overflow;
             return true;
         }
+        full = out->is_full && !is_overflow ? out->tier : full;
     }
-    if (q->usable_only) {
+    out->tier = full;
+    out->kind = PICK_REGULAR;
+    return false;
+}
+
+static bool pick_reserves(const struct pick_query *q, struct rand *rand, struct pick *out)
+{
+    const struct model *m = q->model;
+    uint32_t full = 0;
+    for (out->tier = 0; out->tier < m->tier_count; out->tier++) {
+        bool was_full = out->is_full;
+        if (pick_reserve(&m->tiers[out->tier], q, rand, out)) {
+            out->is_full = false;
+            return true;
+        }
+        full = out->is_full && !was_full ? out->tier : full;
+    }
+    out->tier = full;
+    out->kind = PICK_RESERVE;
+    return false;
+}
+
+static bool pick_somebody(const struct pick_query *q, struct rand *rand, struct pick *out)
+{
+    *out = (struct pick){.member = NULL};
+    if (pick_usable(q, rand, out)) {
+        return true;
+    }
+    if (q->usable_only || out->is_full) {
         return false;
     }
-    for (out->tier = 0; out->tier < m->tier_count; out->tier++) {
-        if (pick_reserve(&m->tiers[out->tier], q, rand, out)) {
+    if (pick_reserves(q, rand, out)) {
+        return true;
+    }
+    if (!out->is_full && pick_roomiest(q, out)) {
+        return true;
+    }
+    return !out->is_full && q->model->may_panic && pick_in_panic(q, out);
+}
+
+bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out)
+{
+    while (pick_somebody(q, rand, out)) {
+        bool is_for_all = out->kind == PICK_REGULAR || out->kind == PICK_RESERVE;
+        if (!is_for_all || !out->has_slot || !lines_yield(lines_of(q->board), q, out)) {
             return true;
         }
     }
-    return pick_roomiest(q, out) || (m->may_panic && pick_in_panic(q, out));
+    return false;
 }
 
 void pick_release(struct board *b, const struct pick *p, uint64_t now_ms)
@@ -437,6 +520,20 @@ void pick_release(struct board *b, const struct pick *p, uint64_t now_ms)
     if (p->claim != 0) {
         breakers_release(board_breakers(b), p->member->serving, p->claim, now_ms);
     }
+    if (p->has_slot) {
+        lines_give(lines_of(b), b, p->member->backend->index, now_ms);
+    }
+}
+
+bool pick_again(struct board *b, struct pick *p)
+{
+    uint32_t backend = p->member->backend->index;
+    p->has_slot = loads_is_limited(board_loads(b), backend);
+    if (p->has_slot && !loads_claim(board_loads(b), backend)) {
+        p->has_slot = false;
+        return false;
+    }
+    return true;
 }
 
 /* --- for those who ask --- */
@@ -446,7 +543,8 @@ static bool has_usable(const struct tier *tier, const struct board *b, uint64_t 
     for (size_t i = 0; i < tier->member_count; i++) {
         struct pick_prospect p = pick_prospect(b, &tier->members[i], now_ms);
         bool is_trial = p.status == PICK_OPEN && p.breaker.wants_trial;
-        if (p.status == PICK_USABLE || is_trial || pick_is_reserve(p.status, &p.breaker)) {
+        bool is_usable = p.status == PICK_USABLE || p.status == PICK_FULL;
+        if (is_usable || is_trial || pick_is_reserve(p.status, &p.breaker)) {
             return true;
         }
     }

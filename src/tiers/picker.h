@@ -29,6 +29,12 @@
  * be reached; then tiers in order. Never one that is held or loads its model. Each backend once
  * a second and not in the first second of its outage; those that were silent, where a model has
  * others, once a second for all of the model, for they cost a deadline.
+ *
+ * By the model's `load` policy: the less loaded of two is the default; the others look at all
+ * (tiers/balance.h). A backend with `max_concurrent` is picked together with one of its slots;
+ * while all who are usable in a tier are full, a later tier is taken only where waiting would
+ * take longer (lines_overflows), and a slot that somebody before this exchange waits for is
+ * his.
  */
 
 enum { TRIED_MAX = 64 };
@@ -52,6 +58,7 @@ enum pick_status {
     PICK_OPEN,  /* its breaker is */
     PICK_DOWN,
     PICK_HELD, /* until hold_until_ms */
+    PICK_FULL, /* it would be usable, but all of its slots are taken */
     PICK_TRIED,
     PICK_TOO_LONG, /* the request, for its context */
     PICK_INCAPABLE /* of what the request asks for */
@@ -72,6 +79,8 @@ struct pick_prospect {
     enum pick_status status;
     enum pick_status bare; /* the same, whatever the request needs */
     enum fit fit;
+    uint32_t slots; /* taken, of max_concurrent; 0 where that is 0 */
+    uint32_t max_concurrent;
 };
 struct pick_prospect pick_prospect(const struct board *b, const struct tier_member *m,
                                    uint64_t now_ms);
@@ -89,17 +98,28 @@ struct pick {
     const struct tier_member *member;
     uint32_t tier; /* 0 … */
     enum pick_kind kind;
-    uint32_t claim; /* of PICK_TRIAL: ends with the attempt, or by pick_release; else 0 */
+    uint32_t claim;   /* of PICK_TRIAL: ends with the attempt, or by pick_release; else 0 */
+    bool has_slot;    /* likewise: one of a backend with max_concurrent */
+    bool is_overflow; /* a better tier is usable, but full */
+    bool is_full; /* nothing was picked, as all who could serve are full: wait. `tier` is the
+                     first such, `kind` PICK_RESERVE where only reserves are */
 };
 
-/* False when nobody is left. */
+/* Order among those that want a slot: the lower comes first, then the older. */
+enum standing { STANDING_RESUME, STANDING_HIGH, STANDING_NORMAL, STANDING_LOW, STANDING_HEDGE };
+
+/* False when nobody is left, or all are full. */
 struct pick_query {
     const struct model *model;
     struct board *board;
     const struct tried *tried;
     uint64_t now_ms;
-    bool may_try;              /* this request may be a trial: it has all its time still */
-    bool usable_only;          /* no reserve, no roomiest and no panic */
+    bool may_try;     /* this request may be a trial: it has all its time still */
+    bool usable_only; /* no reserve, no roomiest and no panic */
+    bool has_key;     /* `key` is known: for the policies prefix and session */
+    uint64_t key;
+    enum standing standing;
+    uint64_t serial;           /* of the exchange: the lower is the older */
     const struct needs *needs; /* of the request; NULL: none */
 };
 bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
@@ -109,8 +129,16 @@ bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *ou
 uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
                           const struct pick *p);
 
-/* No attempt came of it, or none that told anything: another may be the trial. */
+/* No attempt came of it, or none that told anything: another may be the trial. Its slot goes
+ * to the first who waits for it. */
 void pick_release(struct board *b, const struct pick *p, uint64_t now_ms);
+
+/* The same backend once more, after the attempt has ended: takes a slot again. False: full. */
+NODISCARD bool pick_again(struct board *b, struct pick *p);
+
+/* Whether q could use this member if it had a slot; as a reserve. */
+bool pick_may_use(const struct pick_query *q, const struct tier_member *m);
+bool pick_may_reserve(const struct pick_query *q, const struct tier_member *m);
 
 /* True when pick_backend would find somebody, panic not counted: /health and /ready. */
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms);

@@ -8,6 +8,14 @@
 
 typedef _Atomic uint64_t counter;
 
+/* Of one model's line. */
+struct queue_tally {
+    counter ends[QUEUE_ENDS];
+    counter overflows;
+    counter waits[TALLY_GAP_BUCKETS];
+    counter waits_sum_ms;
+};
+
 struct tally {
     size_t model_count;
     size_t backend_count;
@@ -18,6 +26,7 @@ struct tally {
     counter *failed_resumes; /* one a backend */
     counter gaps[TALLY_GAP_BUCKETS];
     counter gaps_sum_ms;
+    struct queue_tally *queues; /* one a model */
 };
 
 static const uint64_t GAP_MOST_MS[TALLY_GAP_BUCKETS] = {
@@ -74,6 +83,7 @@ struct tally *tally_new(const struct catalog *c)
     t->hedges = mem_alloc(sizeof(counter) * c->model_count * HEDGE_RESULT_COUNT);
     t->resumes = mem_alloc(sizeof(counter) * c->backend_count * (c->backend_count + 1));
     t->failed_resumes = mem_alloc(sizeof(counter) * c->backend_count);
+    t->queues = mem_alloc(sizeof(struct queue_tally) * (c->model_count + 1));
     return t;
 }
 
@@ -87,6 +97,7 @@ void tally_free(struct tally **t)
         free(gone->hedges);
         free(gone->resumes);
         free(gone->failed_resumes);
+        free(gone->queues);
         free(gone);
     }
 }
@@ -139,18 +150,23 @@ void tally_last_resort(struct tally *t, uint32_t model, enum last_resort r)
     add(last_resort_of(t, model, r), 1);
 }
 
-void tally_resumed(struct tally *t, uint32_t from, uint32_t to, uint64_t gap_ms)
+static uint32_t bucket_of(uint64_t ms)
 {
     uint32_t bucket = 0;
+    while (ms > GAP_MOST_MS[bucket]) {
+        bucket++;
+    }
+    return bucket;
+}
+
+void tally_resumed(struct tally *t, uint32_t from, uint32_t to, uint64_t gap_ms)
+{
     add(resume_of(t, from, to), 1);
     if (to == TALLY_NONE) {
         return;
     }
-    while (gap_ms > GAP_MOST_MS[bucket]) {
-        bucket++;
-    }
     add(&t->gaps_sum_ms, gap_ms);
-    add(&t->gaps[bucket], 1);
+    add(&t->gaps[bucket_of(gap_ms)], 1);
 }
 
 void tally_not_resumed(struct tally *t, uint32_t from)
@@ -200,4 +216,55 @@ void tally_gaps(const struct tally *t, struct tally_gaps *out)
         out->count[i] = load(&t->gaps[i]);
     }
     out->sum_ms = load(&t->gaps_sum_ms);
+}
+
+/* --- lines --- */
+
+const char *queue_end_name(enum queue_end e)
+{
+    static const char *const NAMES[QUEUE_ENDS] = {"served", "full", "timeout"};
+    CHECK(e < QUEUE_ENDS);
+    return NAMES[e];
+}
+
+static struct queue_tally *queue_of(const struct tally *t, uint32_t model)
+{
+    CHECK(model < t->model_count);
+    return &t->queues[model];
+}
+
+void tally_queue(struct tally *t, uint32_t model, enum queue_end e, uint64_t waited_ms)
+{
+    struct queue_tally *q = queue_of(t, model);
+    CHECK(e < QUEUE_ENDS);
+    add(&q->ends[e], 1);
+    if (e == QUEUE_SERVED) {
+        add(&q->waits_sum_ms, waited_ms);
+        add(&q->waits[bucket_of(waited_ms)], 1);
+    }
+}
+
+void tally_overflow(struct tally *t, uint32_t model)
+{
+    add(&queue_of(t, model)->overflows, 1);
+}
+
+uint64_t tally_queue_ends(const struct tally *t, uint32_t model, enum queue_end e)
+{
+    CHECK(e < QUEUE_ENDS);
+    return load(&queue_of(t, model)->ends[e]);
+}
+
+uint64_t tally_overflows(const struct tally *t, uint32_t model)
+{
+    return load(&queue_of(t, model)->overflows);
+}
+
+void tally_waits(const struct tally *t, uint32_t model, struct tally_gaps *out)
+{
+    const struct queue_tally *q = queue_of(t, model);
+    for (size_t i = 0; i < TALLY_GAP_BUCKETS; i++) {
+        out->count[i] = load(&q->waits[i]);
+    }
+    out->sum_ms = load(&q->waits_sum_ms);
 }

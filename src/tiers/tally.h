@@ -76,6 +76,14 @@ void tally_not_resumed(struct tally *t, uint32_t from);
 /* What became of a second attempt, or of the wish for one. */
 void tally_hedge(struct tally *t, uint32_t model, enum hedge_result r);
 
+/* How the wait for a slot ended; with QUEUE_SERVED after so long. */
+enum queue_end { QUEUE_SERVED, QUEUE_FULL, QUEUE_TIMEOUT, QUEUE_ENDS };
+const char *queue_end_name(enum queue_end e); /* "served", "full", "timeout" */
+void tally_queue(struct tally *t, uint32_t model, enum queue_end e, uint64_t waited_ms);
+
+/* An attempt went to a later tier because a better one was full. */
+void tally_overflow(struct tally *t, uint32_t model);
+
 /* --- figures --- */
 
 uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o);
@@ -90,6 +98,12 @@ struct tally_gaps {
     uint64_t count[TALLY_GAP_BUCKETS]; /* not cumulative; each gap is in the first that fits */
     uint64_t sum_ms;
 };
+
+uint64_t tally_queue_ends(const struct tally *t, uint32_t model, enum queue_end e);
+uint64_t tally_overflows(const struct tally *t, uint32_t model);
+
+/* How long those waited that were served, in the same buckets. */
+void tally_waits(const struct tally *t, uint32_t model, struct tally_gaps *out);
 
 /* The longest gap that belongs into the bucket, 1 ms … 60 s; UINT64_MAX for the last. */
 uint64_t tally_gap_most_ms(uint32_t bucket);
