@@ -30,7 +30,7 @@ void attempt_load_end(struct attempt *a)
     if (a->finished) {
         loads_note_answer(loads, a->pick.member->serving, a->tokens);
     }
-    if (a->pick.has_slot) {
+    if (a->pick.has_slot && a->first_content_ms != 0) { /* a failure tells nothing of it */
         loads_note_hold(loads, a->backend->index, now_ms - a->started_ms);
     }
     pick_release(a->worker->gateway->board, &a->pick, now_ms);

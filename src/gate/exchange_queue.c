@@ -51,16 +51,11 @@ struct pick_query exchange_query(struct exchange *x)
 /* --- choosing --- */
 
 /* The same backend, if it still has a slot. */
-static bool choose_again(struct exchange *x, struct pick *p, uint32_t *tries)
+static bool choose_again(struct exchange *x, struct pick *p)
 {
     *p = x->retry_pick;
-    *tries = x->retry_tries + 1;
     x->retry = NULL;
-    if (pick_again(x->worker->gateway->board, p)) {
-        return true;
-    }
-    x->from_the_start = false; /* that was for it alone */
-    return false;
+    return pick_again(x->worker->gateway->board, p);
 }
 
 static bool choose_new(struct exchange *x, struct pick *p)
@@ -76,16 +71,17 @@ static bool choose_new(struct exchange *x, struct pick *p)
 
 bool exchange_choose(struct exchange *x, struct pick *p, uint32_t *tries)
 {
-    if (x->retry && choose_again(x, p, tries)) {
-        return true;
-    }
-    *tries = 1;
-    if (!choose_new(x, p)) {
+    bool is_again = x->retry && choose_again(x, p);
+    if (!is_again && !choose_new(x, p)) {
         return false;
     }
-    if (p->is_overflow) {
+    if (p->is_overflow && !is_again) {
         tally_overflow(x->worker->gateway->tally, x->model->index);
     }
+    /* It may come back to the same one after others had its slot. */
+    bool was_last = x->attempts > 0 && x->retry_pick.member == p->member;
+    *tries = was_last ? x->retry_tries + 1 : 1;
+    x->from_the_start = x->from_the_start && was_last; /* that was meant for it alone */
     return true;
 }
 

@@ -223,24 +223,37 @@ static uint64_t wait_at(const struct pick_query *q, uint32_t tier, uint64_t plac
     return known > 0 ? place * held / known / slots : UINT64_MAX;
 }
 
-/* Of those of the tier who could serve at once, the best; 0: not known of somebody. */
+/* Of those of the tier who could serve at once, the best; 0: not known of somebody; UINT64_MAX:
+ * there is nobody. */
 static uint64_t first_token_at(const struct pick_query *q, uint32_t tier)
 {
     const struct tier *t = &q->model->tiers[tier];
+    const struct loads *loads = board_loads(q->board);
     uint64_t soonest_ms = UINT64_MAX;
     for (size_t i = 0; i < t->member_count; i++) {
-        uint64_t one_ms =
-            loads_first_token_ms(board_loads(q->board), t->members[i].backend->index);
-        if (one_ms < soonest_ms && pick_may_use(q, &t->members[i])) {
+        uint32_t backend = t->members[i].backend->index;
+        uint64_t one_ms = loads_first_token_ms(loads, backend);
+        if (one_ms < soonest_ms && !loads_is_full(loads, backend) &&
+            pick_may_use(q, &t->members[i])) {
             soonest_ms = one_ms;
         }
     }
-    return soonest_ms == UINT64_MAX ? 0 : soonest_ms;
+    return soonest_ms;
 }
 
-static bool goes_over(const struct pick_query *q, uint32_t full, uint32_t next, uint64_t place)
+/* A slot of this backend in a later tier is free now. If somebody is free between the two, it
+ * was not worth to go there, and it is not worth to go further. */
+static bool goes_over(const struct pick_query *q, uint32_t full, const struct use *u,
+                      uint64_t place)
 {
-    return q->model->queue.overflow && wait_at(q, full, place) > first_token_at(q, next);
+    uint32_t backend = u->member->backend->index;
+    for (uint32_t t = full + 1; t < u->tier && q->model->queue.overflow; t++) {
+        if (first_token_at(q, t) != UINT64_MAX) {
+            return false;
+        }
+    }
+    return q->model->queue.overflow &&
+           wait_at(q, full, place) > loads_first_token_ms(board_loads(q->board), backend);
 }
 
 /* 1 …: 1 for who would be next. */
@@ -268,9 +281,17 @@ uint64_t lines_wait_ms(struct lines *l, const struct pick_query *q, uint32_t tie
     return wait_at(q, tier, place_of(l, q));
 }
 
-bool lines_overflows(struct lines *l, const struct pick_query *q, uint32_t full, uint32_t next)
+enum overflow lines_overflow(struct lines *l, const struct pick_query *q, uint32_t full,
+                             uint32_t next)
 {
-    return q->model->queue.overflow && goes_over(q, full, next, place_of(l, q));
+    if (!q->model->queue.overflow) {
+        return OVERFLOW_WAITS;
+    }
+    uint64_t first_token_ms = first_token_at(q, next);
+    if (first_token_ms == UINT64_MAX) {
+        return OVERFLOW_NOBODY;
+    }
+    return wait_at(q, full, place_of(l, q)) > first_token_ms ? OVERFLOW_GOES : OVERFLOW_WAITS;
 }
 
 /* --- slots --- */
@@ -283,7 +304,7 @@ static bool can_use(struct waiter *w, const struct use *u, uint64_t place, uint6
         !(w->kind == PICK_RESERVE && pick_may_reserve(&w->query, u->member))) {
         return false;
     }
-    return u->tier <= w->tier || goes_over(&w->query, w->tier, u->tier, place);
+    return u->tier <= w->tier || goes_over(&w->query, w->tier, u, place);
 }
 
 /* The first of a model's line who can use it, none that stands behind `before` (NULL: all). */

@@ -68,8 +68,11 @@ bool lines_yield(struct lines *l, const struct pick_query *q, const struct pick 
  * is held there, by the slots; UINT64_MAX: nothing is known. */
 uint64_t lines_wait_ms(struct lines *l, const struct pick_query *q, uint32_t tier);
 
-/* Whether q does not wait in tier `full`, but goes to `next`: that answers sooner, or nobody
- * knows. */
-bool lines_overflows(struct lines *l, const struct pick_query *q, uint32_t full, uint32_t next);
+/* What becomes of q, which would have to wait in tier `full`, at a later tier: nobody is free
+ * there; it goes there, as that answers sooner or nobody knows; it waits all the same, and
+ * those behind are not looked at. */
+enum overflow { OVERFLOW_NOBODY, OVERFLOW_GOES, OVERFLOW_WAITS };
+enum overflow lines_overflow(struct lines *l, const struct pick_query *q, uint32_t full,
+                             uint32_t next);
 
 uint32_t lines_waiting(const struct lines *l, uint32_t model);

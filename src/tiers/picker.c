@@ -454,10 +454,12 @@ static bool pick_usable(const struct pick_query *q, struct rand *rand, struct pi
     uint32_t full = 0;
     for (out->tier = 0; out->tier < m->tier_count; out->tier++) {
         bool is_overflow = out->is_full;
-        if (is_overflow && !lines_overflows(lines_of(q->board), q, full, out->tier)) {
-            continue;
+        enum overflow o = is_overflow ? lines_overflow(lines_of(q->board), q, full, out->tier)
+                                      : OVERFLOW_GOES;
+        if (o == OVERFLOW_WAITS) {
+            break;
         }
-        if (pick_in_tier(&m->tiers[out->tier], q, rand, out)) {
+        if (o == OVERFLOW_GOES && pick_in_tier(&m->tiers[out->tier], q, rand, out)) {
             out->is_full = false;
             out->is_overflow = is_overflow;
             return true;

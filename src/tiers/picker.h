@@ -33,7 +33,7 @@
  * By the model's `load` policy: the less loaded of two is the default; the others look at all
  * (tiers/balance.h). A backend with `max_concurrent` is picked together with one of its slots;
  * while all who are usable in a tier are full, a later tier is taken only where waiting would
- * take longer (lines_overflows), and a slot that somebody before this exchange waits for is
+ * take longer (lines_overflow), and a slot that somebody before this exchange waits for is
  * his.
  */
 

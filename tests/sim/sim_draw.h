@@ -12,7 +12,15 @@
  * compilers differ in which comes first: a seed means the same under all of them.
  */
 
-enum draw_lane { LANE_SETTINGS, LANE_EPISODE, LANE_KERNEL, LANE_WORKER, LANE_PLAN, LANE_ASK };
+enum draw_lane {
+    LANE_SETTINGS,
+    LANE_EPISODE,
+    LANE_KERNEL,
+    LANE_WORKER,
+    LANE_PLAN,
+    LANE_ASK,
+    LANE_SLOTS
+};
 
 struct rand draw_stream(uint64_t seed, enum draw_lane lane, uint64_t number);
 

@@ -15,6 +15,8 @@
 #include "sim_memory.h"
 #include "sim_server.h"
 #include "sim_setup.h"
+#include "tiers/lines.h"
+#include "tiers/loads.h"
 
 enum {
     WORKERS_MAX = 2,
@@ -78,6 +80,33 @@ static void check_worker(struct episode *ep, struct worker *w)
     }
 }
 
+/* A slot is neither lost nor given twice. */
+static void check_slots(struct episode *ep)
+{
+    const struct loads *loads = board_loads(ep->gateway->board);
+    for (uint32_t i = 0; i < ep->servers.count; i++) {
+        uint32_t most = ep->servers.at[i].conf->max_concurrent;
+        uint32_t now = board_view(ep->gateway->board, i, sim_now_ms()).in_flight;
+        if (most > 0 && (now > most || loads_claimed(loads, i) > most)) {
+            record_fail(&ep->record, NULL, "%u attempts at b%u, which may have %u", now, i,
+                        most);
+        }
+    }
+}
+
+static void check_lines_are_empty(struct episode *ep)
+{
+    const struct loads *loads = board_loads(ep->gateway->board);
+    for (uint32_t i = 0; i < ep->servers.count; i++) {
+        if (loads_claimed(loads, i) > 0 || loads_of(loads, i, 0) > 0) {
+            record_fail(&ep->record, NULL, "b%u has slots taken or work, and nothing to do", i);
+        }
+    }
+    if (lines_waiting(loads_lines(loads), 0) > 0) {
+        record_fail(&ep->record, NULL, "somebody waits in a line, but there is nobody");
+    }
+}
+
 /* Connections to backends: those in the pools, and the prober's, one at most to each. */
 static void check_quiet(struct episode *ep)
 {
@@ -105,6 +134,7 @@ static void check_quiet(struct episode *ep)
             record_fail(&ep->record, NULL, "%zu timers are armed though all is quiet", armed);
         }
     }
+    check_lines_are_empty(ep);
     oracle_judge_quiet(&ep->oracle);
 }
 
@@ -158,6 +188,7 @@ static void on_watch(struct sim_event *e)
     for (uint32_t i = 0; i < ep->record.count; i++) {
         client_check_waiting(&ep->clients[i]);
     }
+    check_slots(ep);
     if (!is_between(ep)) {
         ep->quiet_since_ms = 0;
     } else if (ep->quiet_since_ms == 0) {
@@ -226,6 +257,7 @@ static void start_gateway(struct episode *ep, const struct setup *setup, uint64_
     const char *why = "";
     enum err e = gateway_new(setup->settings, &ep->gateway, &why);
     CHECK(e == ERR_OK);
+    ep->gateway->hash_key = (struct hash_key){seed, ep->record.first};
     ep->worker_count = draw_percent(&ep->rand, 75) ? 1 : WORKERS_MAX;
     for (uint32_t w = 0; w < ep->worker_count; w++) {
         int fd = (int)w;

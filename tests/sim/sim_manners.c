@@ -117,9 +117,10 @@ static void check_preference(const struct server *sv, const struct sim_exchange 
     for (uint32_t i = 0; i < sv->all->count; i++) {
         const struct server *other = &sv->all->at[i];
         bool is_able = other->conf->type != BACKEND_OLLAMA || !plan_is_too_much(&x->plan);
+        bool may_be_full = other->conf->max_concurrent > 0;
         bool is_costly = other->conf->type == BACKEND_OPENAI && x->ask_count > 0;
         if (!is_hedge && other->tier < sv->tier && !other->has_misbehaved && is_able &&
-            !is_costly && !was_asked(x, other)) {
+            !may_be_full && !is_costly && !was_asked(x, other)) {
             record_fail(sv->all->record, x, "%.*s is asked, but %.*s is better",
                         STR_FMT(sv->conf->name), STR_FMT(other->conf->name));
         }

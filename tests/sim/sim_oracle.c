@@ -440,12 +440,33 @@ static void check_nobody_left(struct judgement *j)
     }
 }
 
+/* Too many waited, or one for too long: only where there are slots, and never one whose answer
+ * had begun. True: it is such an error. */
+static bool check_line(struct judgement *j)
+{
+    const struct setup *s = j->oracle->setup;
+    bool is_full = str_eq(j->rd.error_code, STR("queue_full"));
+    if (!is_full && !str_eq(j->rd.error_code, STR("queue_timeout"))) {
+        return false;
+    }
+    if (!s->has_slots || j->is_committed) {
+        wrong(j, "refused by a line that it does not have to stand in");
+    }
+    if (is_full && (s->queue_max >= RECORD_EXCHANGES_MAX || j->x->ask_count > 0)) {
+        wrong(j, "queue_full, but it has room for it");
+    }
+    if (!is_full && j->x->answered_ms < j->x->asked_ms + s->queue_wait_ms) {
+        wrong(j, "queue_timeout before its time");
+    }
+    return true;
+}
+
 static void check_error(struct judgement *j)
 {
     struct str code = j->rd.error_code;
     const struct http_response *h = &j->x->head;
     bool is_late = j->x->answered_ms >= j->due_ms;
-    if (was_clients_error(j) || is_late) {
+    if (was_clients_error(j) || is_late || check_line(j)) {
         return;
     }
     if (str_eq(code, STR("backends_died"))) {

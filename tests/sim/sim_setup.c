@@ -22,7 +22,32 @@ struct str setup_model(void)
     return STR("sim-model");
 }
 
-static void put_backends(struct buf *out, struct rand *r, uint32_t count)
+/* Few slots, so that exchanges of one episode wait for each other; drawn apart, so that all
+ * else is as it would be without. */
+static void put_slots(const struct setup *s, struct buf *out, struct rand *slots)
+{
+    if (s->has_slots && draw_percent(slots, 75)) {
+        put_format(out, ", max_concurrent: %u", draw_between(slots, 1, 2));
+    }
+    if (draw_percent(slots, 30)) {
+        put_format(out, ", weight: %u", draw_between(slots, 1, 5));
+    }
+}
+
+static void put_load(struct setup *s, struct buf *out, struct rand *slots)
+{
+    static const char *const policies[] = {"least_load", "least_load", "round_robin",
+                                           "weighted",   "prefix",     "session"};
+    s->queue_max = rand_below(slots, 5);
+    s->queue_wait_ms = draw_between(slots, 500, 40000);
+    put_format(out, "queue: {max: %u", s->queue_max);
+    put_format(out, ", wait: %ums", s->queue_wait_ms);
+    put_format(out, ", overflow: %s}\n", draw_percent(slots, 60) ? "true" : "false");
+    put_format(out, "load: {policy: %s}\n", policies[rand_below(slots, 6)]);
+}
+
+static void put_backends(const struct setup *s, struct buf *out, struct rand *r,
+                         struct rand *slots, uint32_t count)
 {
     put(out, STR("backends:\n"));
     for (uint32_t i = 0; i < count; i++) {
@@ -39,6 +64,7 @@ static void put_backends(struct buf *out, struct rand *r, uint32_t count)
             put_format(out, ", deadlines: {first_token: %us", draw_between(r, 2, 8));
             put_format(out, ", stall: %us}", draw_between(r, 2, 8));
         }
+        put_slots(s, out, slots);
         put(out, STR("}\n"));
     }
 }
@@ -130,7 +156,10 @@ void setup_load(struct setup *s, uint64_t seed, uint64_t number, bool show)
                      : kind < 55 ? 2
                                  : draw_between(&r, 3, RECORD_SERVERS_MAX - 1);
     buf_init(&text, TEXT_MAX);
-    put_backends(&text, &r, count);
+    struct rand slots = draw_stream(seed, LANE_SLOTS, number);
+    s->has_slots = draw_percent(&slots, 40);
+    put_backends(s, &text, &r, &slots, count);
+    put_load(s, &text, &slots);
     put_model(&text, &r, count);
     put_policies(s, &text, &r);
     put_hedge(s, &text, &r);

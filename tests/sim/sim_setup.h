@@ -18,9 +18,12 @@ struct setup {
     struct settings *settings; /* owned */
     const struct model *model;
     enum setup_resume resume;
-    bool marks_bodies;     /* annotate: body */
-    bool hedges;           /* a second attempt when the first token is late … */
-    uint32_t hedge_share;  /* … in a hundred exchanges at most */
+    bool marks_bodies;    /* annotate: body */
+    bool hedges;          /* a second attempt when the first token is late … */
+    uint32_t hedge_share; /* … in a hundred exchanges at most */
+    bool has_slots;       /* some backends have max_concurrent */
+    uint32_t queue_max;
+    uint32_t queue_wait_ms;
     uint32_t echo_percent; /* of backends that repeat what they are to continue */
     bool knows_echo;       /* the gateway has measured it */
 };
