@@ -45,7 +45,7 @@ enum wake {
     WAKE_CLIENT = 4,   /* what was queued for the client has gone out */
     WAKE_GONE = 8,     /* the client left */
     WAKE_TIMER = 16,
-    WAKE_TURN = 32 /* a slot is there for it */
+    WAKE_TURN = 32 /* a slot is there for it, or it shall look again */
 };
 
 enum { BROKEN_MAX = 4 };
@@ -179,7 +179,7 @@ void exchange_start(struct worker *w, struct http_conn *client);
 /* Records a reason and readies the exchange. */
 void exchange_wake(struct exchange *x, unsigned reasons);
 
-/* Some of those that wait were granted a slot. */
+/* Some of those that wait were granted a slot, or called to look again. */
 void exchange_take_turns(struct worker *w);
 
 /* Some backend was found to hang: whoever waits for it no longer does. */

@@ -228,7 +228,7 @@ const struct step *queue_run(struct exchange *x)
         leave_line(x);
         return place->is_granted ? take_turn(x) : refuse(x, QUEUE_TIMEOUT);
     }
-    if (exchange_now(x) >= place->look_at_ms) {
+    if (lines_take_call(&place->waiter) || exchange_now(x) >= place->look_at_ms) {
         const struct step *next = look_again(x);
         if (next) {
             return next;
@@ -249,7 +249,7 @@ void exchange_take_turns(struct worker *w)
     list_each(&w->waiting, node, after)
     {
         struct place *place = container_of(node, struct place, node);
-        if (lines_is_granted(&place->waiter)) {
+        if (lines_is_told(&place->waiter)) {
             exchange_wake(place->exchange, WAKE_TURN);
         }
     }

@@ -8,6 +8,8 @@
 #include "base/rand.h"
 #include "llm/dialect.h"
 #include "net/tls.h"
+#include "tiers/lines.h"
+#include "tiers/loads.h"
 
 const struct dialect *gateway_dialect(const struct backend *b)
 {
@@ -168,6 +170,12 @@ void gateway_free(struct gateway **g)
     free(gone);
 }
 
+/* Who waits for a slot of it may find another now, or nobody; or this one again. */
+static void call_waiting(const struct gateway *g, const struct backend *b)
+{
+    lines_call(loads_lines(board_loads(g->board)), b->index);
+}
+
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change)
 {
@@ -183,6 +191,7 @@ void gateway_note_change(struct gateway *g, const struct backend *b,
     }
     if (change->state_changed) {
         g->wake_calibrator(g->calibrator_arg);
+        call_waiting(g, b);
     }
 }
 
@@ -201,6 +210,7 @@ static void log_breaker(const char *message, const struct gateway *g,
 void gateway_note_opened(const struct gateway *g, const struct tier_member *m, uint64_t now_ms)
 {
     log_breaker("breaker opened", g, m, now_ms);
+    call_waiting(g, m->backend);
 }
 
 void gateway_note_content(struct gateway *g, const struct tier_member *m,
@@ -208,6 +218,7 @@ void gateway_note_content(struct gateway *g, const struct tier_member *m,
 {
     if (breakers_on_content(board_breakers(g->board), m->serving, &e, now_ms)) {
         log_breaker("breaker closed", g, m, now_ms);
+        call_waiting(g, m->backend);
     }
 }
 
@@ -217,5 +228,6 @@ void gateway_note_answer(struct gateway *g, const struct tier_member *m, struct 
     verdict_log_answer(g->verdicts, m->serving, e.claim != 0, now_ms);
     if (board_on_answer(g->board, m->serving, &e, now_ms)) {
         log_breaker("breaker closed", g, m, now_ms);
+        call_waiting(g, m->backend);
     }
 }

@@ -71,8 +71,8 @@ const struct dialect *gateway_dialect(const struct backend *b);
 NODISCARD enum err gateway_put_head(const struct backend *b, const char *method,
                                     const char *path, const char *purpose, struct buf *head);
 
-/* Logs a change of state, wakes the prober where the change asks for it, and the calibrator.
- * Any thread. */
+/* Logs a change of state, wakes the prober where the change asks for it, the calibrator, and
+ * who waits for a slot of it. Any thread. */
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change);
 

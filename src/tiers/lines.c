@@ -164,6 +164,7 @@ bool lines_join(struct lines *l, struct waiter *w)
         insert(&line->waiters, w);
         w->is_in = true;
         atomic_store(&w->is_granted, false);
+        atomic_store(&w->is_called, false);
         (void)atomic_fetch_add(&line->count, 1);
         (void)atomic_fetch_add(&l->waiting, 1);
     }
@@ -185,6 +186,29 @@ void lines_move(struct lines *l, struct waiter *w, uint32_t tier, enum pick_kind
 bool lines_is_granted(const struct waiter *w)
 {
     return atomic_load(&w->is_granted);
+}
+
+bool lines_take_call(struct waiter *w)
+{
+    return atomic_load(&w->is_called) && atomic_exchange(&w->is_called, false);
+}
+
+void lines_call(struct lines *l, uint32_t backend)
+{
+    CHECK(backend < l->backend_count);
+    if (atomic_load(&l->waiting) == 0) {
+        return;
+    }
+    lock_lines(l);
+    for (uint32_t i = l->first_use[backend]; i < l->first_use[backend + 1]; i++) {
+        list_each(&line_of(l, l->use[i].model)->waiters, n, after)
+        {
+            struct waiter *w = waiter_at(n);
+            atomic_store(&w->is_called, true);
+            w->tell(w->teller);
+        }
+    }
+    unlock_lines(l);
 }
 
 bool lines_leave(struct lines *l, struct waiter *w, struct pick *out)

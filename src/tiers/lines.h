@@ -18,7 +18,8 @@
  *     attempt ends ── pick_release ─▶ lines_give ─┬─▶ grant of the first who can use it
  *                                                 └─▶ free, for the next pick
  *
- * Who waits looks again LINES_LOOK_MS later: a backend that comes back frees no slot.
+ * Who waits is also called to look again when a backend of his model goes or comes back, which
+ * frees no slot, and looks by himself each LINES_LOOK_MS: holds end and estimates change.
  *
  * One short lock for all lines, taken only while somebody waits. Time is an argument; any
  * thread may call anything here. The loads own them.
@@ -31,13 +32,15 @@ struct waiter {
     uint32_t tier;           /* 0 …: the first with somebody usable, all full (struct pick) */
     enum pick_kind kind;     /* PICK_REGULAR, or PICK_RESERVE when only those are left */
     bool is_owed;            /* it is taken into a line that is full, too */
-    void (*tell)(void *teller); /* it was granted a slot: any thread, outside the lock */
+    void (*tell)(void *teller); /* it was granted a slot, or called: any thread; must not call
+                                   anything of here */
     void *teller;               /* outlives the lines' use */
 
     /* private: */
     struct list_node node;
     bool is_in;
     atomic_bool is_granted;
+    atomic_bool is_called;
     struct pick grant;
 };
 
@@ -53,6 +56,18 @@ void lines_move(struct lines *l, struct waiter *w, uint32_t tier, enum pick_kind
 
 /* Cheap: whether a slot was granted, which lines_leave then returns. */
 bool lines_is_granted(const struct waiter *w);
+
+/* Whether it was called to look again; only once for each time. */
+bool lines_take_call(struct waiter *w);
+
+/* Whether it has anything to do. */
+static inline bool lines_is_told(const struct waiter *w)
+{
+    return lines_is_granted(w) || atomic_load(&w->is_called);
+}
+
+/* All who may wait for this backend shall look again. Cheap while nobody waits. */
+void lines_call(struct lines *l, uint32_t backend);
 
 /* Out of the line. True: it was granted *out, which ends with an attempt or by pick_release. */
 bool lines_leave(struct lines *l, struct waiter *w, struct pick *out);

@@ -170,7 +170,8 @@ static void check_prompt(const struct server *sv, const struct sim_exchange *x,
         return;
     }
     for (uint32_t i = 0; i < sv->all->count; i++) {
-        if (sv->all->at[i].connect_trouble_ms >= before->over_ms) {
+        bool may_wait = sv->all->at[i].conf->max_concurrent > 0; /* for a slot of it */
+        if (may_wait || sv->all->at[i].connect_trouble_ms >= before->over_ms) {
             return;
         }
     }

@@ -360,6 +360,22 @@ static void a_slot_of_the_next_tier_goes_to_who_would_wait_longer(void **state)
     pick_release(f->board, &held[0], T0);
 }
 
+static void who_waits_is_called_when_a_backend_goes(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(join(f, 0, STANDING_NORMAL, 1));
+    assert_true(join(f, 1, STANDING_NORMAL, 2));
+    assert_false(lines_is_told(&f->waiters[0]));
+    lines_call(f->lines, 3); /* in no tier */
+    assert_int_equal(f->told, 0);
+    lines_call(f->lines, 2);
+    assert_int_equal(f->told, 2);
+    assert_true(lines_is_told(&f->waiters[1]));
+    assert_true(lines_take_call(&f->waiters[1]));
+    assert_false(lines_take_call(&f->waiters[1]));
+    assert_false(lines_is_granted(&f->waiters[1]));
+}
+
 /* --- threads --- */
 
 struct crowd {
@@ -468,6 +484,7 @@ int main(void)
         WITH_LINES(overflows_where_that_is_faster),
         WITH_LINES(does_not_pass_over_a_tier_that_is_free),
         WITH_LINES(a_slot_of_the_next_tier_goes_to_who_would_wait_longer),
+        WITH_LINES(who_waits_is_called_when_a_backend_goes),
         WITH_LINES(no_word_is_lost_among_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
