@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/listener.h"
+#include "ops/explain.h"
 #include "ops/exposition.h"
 #include "ops/metrics.h"
 #include "wire/url.h"

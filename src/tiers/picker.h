@@ -7,6 +7,7 @@
 #include "tiers/board.h"
 #include "tiers/catalog.h"
 #include "tiers/fit.h"
+#include "tiers/pick_status.h"
 
 /*
  * Who serves next. Pure but for the claims on the board and the breakers; lock-free but for
@@ -48,49 +49,6 @@ struct tried {
 bool tried_has(const struct tried *t, uint32_t backend);
 void tried_add(struct tried *t,
                uint32_t backend); /* past TRIED_MAX: the exchange ends anyway */
-
-/* What stands between a request and a member of a tier; PICK_DWELL and the next are reserves.
- */
-enum pick_status {
-    PICK_USABLE,
-    PICK_RAMP,  /* a share of the requests */
-    PICK_DWELL, /* proven well, until_ms of its breaker */
-    PICK_OPEN,  /* its breaker is */
-    PICK_DOWN,
-    PICK_HELD, /* until hold_until_ms */
-    PICK_FULL, /* it would be usable, but all of its slots are taken */
-    PICK_TRIED,
-    PICK_TOO_LONG, /* the request, for its context */
-    PICK_INCAPABLE /* of what the request asks for */
-};
-const char *pick_status_name(enum pick_status s);
-
-/* For picking and for `explain`. */
-enum pick_status pick_judge(const struct backend_view *v, const struct breaker_view *c,
-                            bool was_tried, uint64_t now_ms);
-
-/* Whether it is used when nobody is usable. */
-bool pick_is_reserve(enum pick_status s, const struct breaker_view *c);
-
-/* Why it is usable or not, whatever any exchange has tried. */
-struct pick_prospect {
-    struct backend_view backend;
-    struct breaker_view breaker;
-    enum pick_status status;
-    enum pick_status bare; /* the same, whatever the request needs */
-    enum fit fit;
-    uint32_t slots; /* taken, of max_concurrent; 0 where that is 0 */
-    uint32_t max_concurrent;
-};
-struct pick_prospect pick_prospect(const struct board *b, const struct tier_member *m,
-                                   uint64_t now_ms);
-
-/* The same for a request that needs this; NULL: nothing. */
-struct pick_prospect pick_prospect_for(const struct board *b, const struct tier_member *m,
-                                       const struct needs *needs, uint64_t now_ms);
-
-/* Whether it may be the roomiest: too long by the estimate, and else it could be asked. */
-bool pick_is_doubtful(const struct pick_prospect *p);
 
 enum pick_kind { PICK_REGULAR, PICK_TRIAL, PICK_RESERVE, PICK_PANIC };
 

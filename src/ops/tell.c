@@ -1,0 +1,224 @@
+#include "ops/tell.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "tiers/lines.h"
+#include "tiers/loads.h"
+
+json_t *tell_text(struct str s)
+{
+    json_t *v = json_stringn(s.ptr ? s.ptr : "", s.len);
+    return v ? v : json_string("?"); /* not UTF-8: cannot come from a checked configuration */
+}
+
+void tell_put(json_t *object, const char *key, json_t *value)
+{
+    CHECK(json_object_set_new(object, key, value) == 0);
+}
+
+void tell_push(json_t *array, json_t *value)
+{
+    CHECK(json_array_append_new(array, value) == 0);
+}
+
+struct str tell_dump(json_t *value, struct arena *a)
+{
+    char *out = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(4));
+    CHECK(out != NULL);
+    struct str kept = arena_dup(a, str_from(out));
+    free(out);
+    json_decref(value);
+    return kept;
+}
+
+json_t *tell_whole(uint64_t number)
+{
+    return json_integer((json_int_t)number);
+}
+
+double tell_seconds(uint64_t ms)
+{
+    uint64_t tenths = ms / 100;
+    return (double)tenths / 10.0;
+}
+
+/* --- judgement --- */
+
+/* A moment of the monotonic clock as a wall time, for people. */
+static json_t *moment(uint64_t at_ms, uint64_t now_ms)
+{
+    char out[25];
+    uint64_t ago_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    clock_format(clock_wall_ms() - ago_ms, out);
+    return json_string(out);
+}
+
+static json_t *verdict_object(const struct status_source *s, const struct verdict_entry *e,
+                              uint64_t now_ms)
+{
+    json_t *o = json_object();
+    tell_put(o, "at", moment(e->last_ms, now_ms));
+    tell_put(o, "ago_s",
+             json_real(tell_seconds(now_ms > e->last_ms ? now_ms - e->last_ms : 0)));
+    tell_put(o, "first", moment(e->first_ms, now_ms));
+    tell_put(o, "times", tell_whole(e->times));
+    tell_put(o, "model", tell_text(s->catalog->servings[e->serving].model));
+    tell_put(o, "verdict", json_string(verdict_of(e->failure)->name));
+    tell_put(o, "status", e->status > 0 ? tell_whole(e->status) : json_null());
+    tell_put(o, "then", json_string(e->then));
+    tell_put(o, "trial", json_boolean(e->is_trial));
+    return o;
+}
+
+static json_t *verdicts_array(const struct status_source *s, const struct backend *b,
+                              uint64_t now_ms)
+{
+    struct verdict_entry last[VERDICTS_KEPT];
+    uint32_t count = verdict_log_read(s->verdicts, b->index, last);
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        tell_push(all, verdict_object(s, &last[i], now_ms));
+    }
+    return all;
+}
+
+/* The same keys for status and explain: how the backend is judged, since when, and what led to
+ * it. */
+void tell_judgement(json_t *o, const struct status_source *s, const struct backend *b,
+                    const struct backend_view *v, uint64_t now_ms)
+{
+    tell_put(o, "state", json_string(state_name(v->state)));
+    tell_put(o, "reason", json_string(cause_word(v->cause)));
+    tell_put(o, "since", moment(v->since_ms, now_ms));
+    tell_put(o, "for_s",
+             json_real(tell_seconds(now_ms > v->since_ms ? now_ms - v->since_ms : 0)));
+    tell_put(
+        o, "held_for_s",
+        json_real(v->hold_until_ms > now_ms ? tell_seconds(v->hold_until_ms - now_ms) : 0));
+    tell_put(o, "verdicts", verdicts_array(s, b, now_ms));
+}
+
+/* --- why a member of a tier is usable or not --- */
+
+/* When that changes by itself; 0: nobody knows. */
+static uint64_t until_ms_of(const struct pick_prospect *p)
+{
+    switch (p->status) {
+    case PICK_HELD:
+        return p->backend.hold_until_ms;
+    case PICK_RAMP:
+    case PICK_DWELL:
+    case PICK_OPEN:
+        return p->breaker.until_ms;
+    case PICK_USABLE:
+    case PICK_DOWN:
+    case PICK_FULL:
+    case PICK_TRIED:
+    case PICK_TOO_LONG:
+    case PICK_INCAPABLE:
+        return 0;
+    }
+    BUG("no such pick status");
+}
+
+static json_t *until_s(uint64_t until_ms, uint64_t now_ms)
+{
+    if (until_ms == 0) {
+        return json_null();
+    }
+    return json_real(until_ms > now_ms ? tell_seconds(until_ms - now_ms) : 0);
+}
+
+static void say_open(const struct breaker_view *c, char why[WHY_BYTES])
+{
+    const char *then = c->is_half_open  ? "a trial is under way"
+                       : c->wants_trial ? "the next request is its trial"
+                                        : "until a trial is answered";
+    const char *reason =
+        c->reason == FAILURE_ok ? "the backend was DOWN" : verdict_of(c->reason)->name;
+    (void)snprintf(why, WHY_BYTES, "breaker open: %s; %s", reason, then);
+}
+
+/* One sentence without a full stop about why it stands as it does, whatever is needed. */
+void tell_why(const struct pick_prospect *p, char why[WHY_BYTES])
+{
+    char cause[96];
+    cause_text(p->backend.cause, cause, sizeof(cause));
+    switch (p->bare) {
+    case PICK_USABLE:
+    case PICK_TRIED:
+    case PICK_TOO_LONG: /* of needs: say_fit */
+    case PICK_INCAPABLE:
+        (void)snprintf(why, WHY_BYTES, "%s: %s", state_name(p->backend.state), cause);
+        return;
+    case PICK_RAMP:
+        (void)snprintf(why, WHY_BYTES, "returns slowly: %s",
+                       p->breaker.is_proving ? "one request at a time until one is answered"
+                                             : "gets a share of the requests");
+        return;
+    case PICK_DWELL:
+        (void)snprintf(why, WHY_BYTES, "well again, but its outage is too recent");
+        return;
+    case PICK_OPEN:
+        say_open(&p->breaker, why);
+        return;
+    case PICK_DOWN:
+        (void)snprintf(why, WHY_BYTES, "DOWN: %s; until %s", cause,
+                       p->backend.needs_token ? "it makes a token" : "probes prove it well");
+        return;
+    case PICK_HELD:
+        (void)snprintf(why, WHY_BYTES, "asked to be left alone (Retry-After)");
+        return;
+    case PICK_FULL:
+        (void)snprintf(why, WHY_BYTES, "full: %u of %u slots are taken", p->slots,
+                       p->max_concurrent);
+        return;
+    }
+    BUG("no such pick status");
+}
+
+static json_t *number_or_null(uint32_t number)
+{
+    return number > 0 ? tell_whole(number) : json_null();
+}
+
+/* null: not known. */
+static json_t *capabilities_object(const struct offer *offer)
+{
+    json_t *o = json_object();
+    for (unsigned i = 0; i < FEATURES; i++) {
+        enum feature f = feature_at(i);
+        bool is_known = (offer->known & f) != 0;
+        tell_put(o, feature_name(f),
+                 is_known ? json_boolean((offer->can & f) != 0) : json_null());
+    }
+    tell_put(o, "embeddings", number_or_null(offer->embeddings));
+    return o;
+}
+
+/* The same keys for status and explain. */
+void tell_offer(json_t *o, const struct offer *offer)
+{
+    tell_put(o, "context", number_or_null(offer->context));
+    tell_put(o, "capabilities", capabilities_object(offer));
+}
+
+/* The same keys for status and explain. */
+void tell_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms)
+{
+    tell_put(o, "until_s", until_s(until_ms_of(p), now_ms));
+    tell_put(o, "breaker", json_string(breaker_view_word(&p->breaker)));
+    tell_put(o, "share", tell_whole(p->breaker.share));
+    tell_put(o, "relapses", tell_whole(p->breaker.relapses));
+}
+
+/* The same keys for status and explain. */
+void tell_load(json_t *o, const struct status_source *s, const struct model *m)
+{
+    tell_put(o, "policy", json_string(load_kind_name(m->load.kind)));
+    tell_put(o, "waiting",
+             tell_whole(lines_waiting(loads_lines(board_loads(s->board)), m->index)));
+    tell_put(o, "queue", tell_whole(m->queue.max));
+}

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <jansson.h>
+
+#include "base/mem.h"
+#include "ops/status.h"
+#include "tiers/offers.h"
+#include "tiers/pick_status.h"
+
+/*
+ * What status and explain tell in the same words, as JSON. The values that are made belong to
+ * the caller until they are put somewhere, which cannot fail: memory aborts. Private to ops.
+ */
+
+enum { WHY_BYTES = 200 };
+
+json_t *tell_text(struct str s);
+json_t *tell_whole(uint64_t number);
+double tell_seconds(uint64_t ms);                              /* in tenths */
+void tell_put(json_t *object, const char *key, json_t *value); /* takes the value over */
+void tell_push(json_t *array, json_t *value);                  /* likewise */
+struct str tell_dump(json_t *value, struct arena *a); /* likewise; lives in the arena */
+
+/* How a backend is judged, since when, and what led to it. */
+void tell_judgement(json_t *o, const struct status_source *s, const struct backend *b,
+                    const struct backend_view *v, uint64_t now_ms);
+
+/* Why a member of a tier is usable or not: a sentence without a full stop. */
+void tell_why(const struct pick_prospect *p, char why[WHY_BYTES]);
+
+/* Its breaker's word, its share of the requests, and when that ends. */
+void tell_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms);
+
+/* Its context and what it can. */
+void tell_offer(json_t *o, const struct offer *offer);
+
+/* How a model's tiers share the load, and who waits. */
+void tell_load(json_t *o, const struct status_source *s, const struct model *m);
