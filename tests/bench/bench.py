@@ -37,6 +37,7 @@ STREAM_S = 2
 MANY_STREAMS = 1000  # for the memory that each takes
 EVENTS = TOKENS + 3  # the role chunk, the finish and [DONE] are events too
 RSS_LIMIT_MIB = 30
+PICK_LIMIT_NS = 200.0
 
 NGINX = """\
 daemon off;
@@ -243,6 +244,7 @@ class Bench:
         self.ports: dict[str, dict[str, int]] = {}  # path -> case -> port
         self.seen: dict[tuple[str, str], list[float]] = {}  # (figure, path) -> values by round
         self.json: dict[str, list[tuple[float, float]]] = {}  # text -> (ours, jansson) by round
+        self.picks: dict[str, list[float]] = {}
 
     def note(self, figure: str, path: str, value: float) -> None:
         self.seen.setdefault((figure, path), []).append(value)
@@ -372,6 +374,14 @@ class Bench:
             if len(cells) >= 5:
                 self.json.setdefault(cells[0], []).append((float(cells[2]), float(cells[4])))
 
+    def measure_picks(self) -> None:
+        done = subprocess.run([str(self.tools / "pick_speed")], stdout=subprocess.PIPE, check=True,
+                              timeout=self.deadline.left_s(),
+                              preexec_fn=lambda: os.sched_setaffinity(0, {self.load_core}))
+        for line in done.stdout.decode().splitlines():
+            text, numbers = line[:40].strip(), line[40:].split()
+            self.picks.setdefault(text, []).append(float(numbers[0]))
+
     def warm_up(self) -> None:
         for path in GATEWAYS:
             self.load(path, "plain", PLAIN_S)
@@ -387,6 +397,7 @@ class Bench:
             self.measure_plain(order)
             self.measure_streams(order)
             self.measure_json()
+            self.measure_picks()
         self.measure_memory()
         for name in GATEWAYS:
             self.note("RSS after the loads, MiB", name, self.processes[name].rss_mib())
@@ -398,6 +409,10 @@ class Bench:
         for text, pairs in self.json.items():
             rows.append(Row(f"JSON {text}: scanned, GB/s", "fallthrough", [p[0] for p in pairs],
                             [p[1] for p in pairs], "jansson"))
+        for text, values in self.picks.items():
+            row = Row(f"pick, {text}: ns", "fallthrough", values, [PICK_LIMIT_NS] * len(values), "limit")
+            row.reached = min(values) < PICK_LIMIT_NS
+            rows.append(row)
         return rows
 
     def order(self, key: tuple[str, str]) -> tuple[int, int]:

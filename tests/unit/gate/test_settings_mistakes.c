@@ -95,6 +95,15 @@ static void refuses_wrong_values_of_the_sections(void **state)
         {"retry: {on: 500}\n", ":1:13: error: 'on' must be a list of 429, 500 and reset"},
         {"retry: {on: [503]}\n", ":1:14: error: 'on' knows 429, 500 and reset, not '503'\n"},
         {"retry: {same_backend: 6}\n", "'same_backend' must be from 0 to 5, not '6'\n"},
+        {"load: {policy: random}\n",
+         "'policy' must be least_load, round_robin, weighted, prefix "
+         "or session, not 'random'\n"},
+        {"load: {session_header: 'a b'}\n",
+         "'session_header' must be the name of a header, not 'a b'\n"},
+        {"load: {prefix: 0}\n", "'prefix' must be from 1 to 1m, not '0'\n"},
+        {"queue: {max: -1}\n", "'max' must be"},
+        {"queue: {wait: 0}\n", "'wait' must be from 1ms to 24h, not '0'\n"},
+        {"queue: off\n", ":1:8: error: expected a mapping ('queue'), got a single value\n"},
         {"hedge: on\n", "expected off, or a mapping of after and max_share, not 'on'\n"},
         {"hedge: {after: p100}\n", ":1:16: error: 'after' must be a percentile from p1 to p99 "
                                    "or a duration up to 1h, not "

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "small_catalog.h"
+#include "tiers/loads.h"
 #include "tiers/picker.h"
 
 enum { T0 = 1000000, DRAWS = 1000 };
@@ -145,6 +146,9 @@ static void judges_one_backend(void **state)
     } rows[] = {
         {{.state = STATE_HEALTHY}, PHASE_FULL, false, PICK_USABLE, "usable"},
         {{.state = STATE_DEGRADED}, PHASE_FULL, false, PICK_USABLE, "usable"},
+        {{.state = STATE_HEALTHY, .is_full = true}, PHASE_FULL, false, PICK_FULL, "full"},
+        {{.state = STATE_HEALTHY, .is_full = true}, PHASE_RAMP, false, PICK_RAMP, "ramp"},
+        {{.state = STATE_DOWN, .is_full = true}, PHASE_FULL, false, PICK_DOWN, "down"},
         {{.state = STATE_HEALTHY}, PHASE_RAMP, false, PICK_RAMP, "ramp"},
         {{.state = STATE_HEALTHY}, PHASE_DWELL, false, PICK_DWELL, "dwell"},
         {{.state = STATE_DEGRADED}, PHASE_OPEN, false, PICK_OPEN, "open"},
@@ -227,6 +231,89 @@ static void counts_recent_failures_as_load(void **state)
     assert_int_equal(counts[0], 0);
     count_draws(f, T0 + 1000, counts);
     assert_in_range(counts[0], DRAWS / 2, DRAWS);
+}
+
+static void bears_load_by_its_weight(void **state)
+{
+    struct fixture *f = *state;
+    f->small.backends[1].weight = 4;
+    for (int i = 0; i < 600; i++) {
+        struct pick out;
+        assert_true(pick(f, T0, &out));
+        board_begin(f->board, out.member->backend->index);
+    }
+    uint32_t heavy = board_view(f->board, 1, T0).in_flight;
+    assert_in_range(heavy, 300, 420); /* 400 of 600, as far as two of three are drawn */
+    assert_in_range(board_view(f->board, 0, T0).in_flight, 80, 160);
+}
+
+static void counts_expected_work_more_than_attempts(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t counts[SMALL_MAX];
+    struct loads *loads = board_loads(f->board);
+    for (int i = 0; i < 3; i++) { /* three short answers are less than a long one */
+        board_begin(f->board, 1);
+        loads_add(loads, 1, 20);
+    }
+    board_begin(f->board, 0);
+    loads_add(loads, 0, 4096);
+    board_begin(f->board, 2);
+    loads_add(loads, 2, 4096);
+    count_draws(f, T0, counts);
+    assert_in_range(counts[1], DRAWS * 55 / 100, DRAWS * 78 / 100); /* whenever it is drawn */
+    loads_see_engine(loads, 1, 40, 3);                              /* others are at it */
+    count_draws(f, T0, counts);
+    assert_int_equal(counts[1], 0);
+}
+
+static void gives_each_its_turn_and_passes_over_the_down(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t counts[SMALL_MAX];
+    f->small.model.load.kind = LOAD_ROUND_ROBIN;
+    count_draws(f, T0, counts);
+    assert_in_range(counts[0], DRAWS / 3, DRAWS / 3 + 1);
+    assert_in_range(counts[1], DRAWS / 3, DRAWS / 3 + 1);
+    strike(f, 1, FAILURE_connect_refused, T0);
+    count_draws(f, T0, counts);
+    assert_int_equal(counts[0], DRAWS / 2);
+    assert_int_equal(counts[2], DRAWS / 2);
+}
+
+static void a_key_keeps_its_backend_while_that_is_usable(void **state)
+{
+    struct fixture *f = *state;
+    struct pick_query q = {.model = &f->small.model,
+                           .board = f->board,
+                           .tried = &f->tried,
+                           .now_ms = T0,
+                           .has_key = true};
+    f->small.model.load.kind = LOAD_SESSION;
+    uint32_t moved = 0;
+    for (q.key = 1; q.key <= 300; q.key++) {
+        struct pick home;
+        struct pick out;
+        assert_true(pick_backend(&q, &f->rand, &home));
+        assert_true(pick_backend(&q, &f->rand, &out));
+        assert_ptr_equal(out.member, home.member);
+        tried_add(&f->tried, 2);
+        assert_true(pick_backend(&q, &f->rand, &out));
+        moved += out.member != home.member;
+        assert_true(out.member == home.member || home.member->backend->index == 2);
+        f->tried.count = 0;
+    }
+    assert_in_range(moved, 70, 130);
+    q.has_key = false; /* without a session the load decides */
+    board_begin(f->board, 0);
+    board_begin(f->board, 1);
+    uint32_t idle = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        struct pick out;
+        assert_true(pick_backend(&q, &f->rand, &out));
+        idle += out.member->backend->index == 2;
+    }
+    assert_in_range(idle, DRAWS * 55 / 100, DRAWS * 78 / 100);
 }
 
 static void prefers_healthy_to_degraded_in_a_tier(void **state)
@@ -476,6 +563,10 @@ int main(void)
         PICKER_TEST(shares_the_load_of_the_first_tier),
         PICKER_TEST(never_draws_the_most_loaded),
         PICKER_TEST(counts_recent_failures_as_load),
+        PICKER_TEST(bears_load_by_its_weight),
+        PICKER_TEST(counts_expected_work_more_than_attempts),
+        PICKER_TEST(gives_each_its_turn_and_passes_over_the_down),
+        PICKER_TEST(a_key_keeps_its_backend_while_that_is_usable),
         PICKER_TEST(prefers_healthy_to_degraded_in_a_tier),
         PICKER_TEST(prefers_a_degraded_tier_to_the_next),
         PICKER_TEST(passes_a_tier_that_is_tried_down_or_held),
