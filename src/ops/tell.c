@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "tiers/balance.h"
 #include "tiers/lines.h"
 #include "tiers/loads.h"
 

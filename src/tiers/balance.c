@@ -7,6 +7,23 @@
 
 enum { WHOLE = 100, MANTISSA_BITS = 53 };
 
+const char *load_kind_name(enum load_kind kind)
+{
+    switch (kind) {
+    case LOAD_LEAST:
+        return "least_load";
+    case LOAD_ROUND_ROBIN:
+        return "round_robin";
+    case LOAD_WEIGHTED:
+        return "weighted";
+    case LOAD_PREFIX:
+        return "prefix";
+    case LOAD_SESSION:
+        return "session";
+    }
+    BUG("no such load policy");
+}
+
 static const struct tier_member *draw_by_weight(const struct candidate *all, size_t count,
                                                 struct rand *rand)
 {

@@ -20,6 +20,8 @@
 
 enum { BALANCE_BOUND = 125, BALANCE_LEAST = 2, BALANCE_MAX = 64 };
 
+const char *load_kind_name(enum load_kind kind); /* "least_load", … */
+
 struct candidate {
     const struct tier_member *member;
     uint64_t load; /* attempts in flight, and what counts as such */

@@ -19,23 +19,6 @@ const char *backend_type_name(enum backend_type type)
     BUG("no such backend type");
 }
 
-const char *load_kind_name(enum load_kind kind)
-{
-    switch (kind) {
-    case LOAD_LEAST:
-        return "least_load";
-    case LOAD_ROUND_ROBIN:
-        return "round_robin";
-    case LOAD_WEIGHTED:
-        return "weighted";
-    case LOAD_PREFIX:
-        return "prefix";
-    case LOAD_SESSION:
-        return "session";
-    }
-    BUG("no such load policy");
-}
-
 bool backend_type_is_paid(enum backend_type type)
 {
     switch (type) {

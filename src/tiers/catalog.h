@@ -26,8 +26,6 @@ const char *backend_type_name(enum backend_type type); /* "vllm", "ollama", … 
 /* Whoever asks it pays by the token: nothing is asked that no client asked for. */
 bool backend_type_is_paid(enum backend_type type);
 
-const char *load_kind_name(enum load_kind kind); /* "least_load", … */
-
 struct backend_header {
     struct str name;
     struct str value; /* may be secret */

@@ -240,62 +240,6 @@ static void the_nearest_deadline_counts(void **state)
     unload(&l);
 }
 
-static void load_and_queue_are_the_files_but_for_the_models_own_keys(void **state)
-{
-    struct loading l;
-    (void)state;
-    load_well(&l,
-              "backends: {a: {type: vllm, url: 'http://x:1'},\n"
-              "           b: {type: vllm, url: 'http://x:2', max_concurrent: 4, weight: 7}}\n"
-              "models: {m: {tiers: [a, b]}}\n");
-    const struct model *m = &l.s->catalog.models[0];
-    assert_int_equal(m->load.kind, LOAD_LEAST);
-    assert_true(str_eq(m->load.session_header, STR("x-session-id")));
-    assert_int_equal(m->load.prefix_bytes, 1024);
-    assert_int_equal(m->queue.max, 128);
-    assert_int_equal(m->queue.wait_ms, 30000);
-    assert_true(m->queue.overflow);
-    assert_int_equal(get_backend(&l, "a")->max_concurrent, 0);
-    assert_int_equal(get_backend(&l, "a")->weight, 1);
-    assert_int_equal(get_backend(&l, "b")->max_concurrent, 4);
-    assert_int_equal(get_backend(&l, "b")->weight, 7);
-    unload(&l);
-    load_well(&l, "backends: {a: {type: vllm, url: 'http://x:1'}}\n"
-                  "models: {m: {tiers: [a], load: {policy: prefix}, queue: {wait: 5s}},\n"
-                  "         n: {tiers: [a]}}\n"
-                  "load: {policy: session, session_header: X-Chat, prefix: 4k}\n"
-                  "queue: {max: 0, overflow: false}\n");
-    m = l.s->catalog.models;
-    assert_int_equal(m[0].load.kind, LOAD_PREFIX);
-    assert_int_equal(m[0].load.prefix_bytes, 4096);
-    assert_int_equal(m[0].queue.max, 0);
-    assert_int_equal(m[0].queue.wait_ms, 5000);
-    assert_false(m[0].queue.overflow);
-    assert_int_equal(m[1].load.kind, LOAD_SESSION);
-    assert_true(str_eq(m[1].load.session_header, STR("X-Chat")));
-    assert_int_equal(m[1].queue.wait_ms, 30000);
-    unload(&l);
-}
-
-static void a_key_may_ask_for_normal_priority_unless_it_says_more_or_less(void **state)
-{
-    struct loading l;
-    (void)state;
-    load_well(&l, "backends: {a: {type: vllm, url: 'http://x:1'}}\n"
-                  "models: {m: {tiers: [a]}}\n"
-                  "keys: [{name: x, key: key-number-1}, {name: y, key: key-number-2,\n"
-                  "        priority: high}]\n");
-    assert_int_equal(l.s->keys[0].priority, PRIORITY_NORMAL);
-    assert_int_equal(l.s->keys[1].priority, PRIORITY_HIGH);
-    assert_false(l.s->has_low_keys);
-    unload(&l);
-    load_well(&l, "backends: {a: {type: vllm, url: 'http://x:1'}}\n"
-                  "models: {m: {tiers: [a]}}\n"
-                  "keys: [{name: x, key: key-number-1, priority: low}]\n");
-    assert_true(l.s->has_low_keys);
-    unload(&l);
-}
-
 static void a_hedge_is_off_unless_there_is_one(void **state)
 {
     struct loading l;
@@ -639,8 +583,6 @@ int main(void)
         cmocka_unit_test(reads_every_value),
         cmocka_unit_test(the_nearest_deadline_counts),
         cmocka_unit_test(the_nearest_retry_budget_counts),
-        cmocka_unit_test(load_and_queue_are_the_files_but_for_the_models_own_keys),
-        cmocka_unit_test(a_key_may_ask_for_normal_priority_unless_it_says_more_or_less),
         cmocka_unit_test(a_hedge_is_off_unless_there_is_one),
         cmocka_unit_test(slow_types_get_more_time),
         cmocka_unit_test(degrades_by_type_unless_told_otherwise),
