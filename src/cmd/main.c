@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/probe_child.h"
+#include "cmd/agent_cmd.h"
 #include "cmd/check_cmd.h"
 #include "cmd/demo.h"
 #include "cmd/explain_cmd.h"
@@ -11,8 +13,8 @@
 
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
-    &SERVE_COMMAND,   &CHECK_COMMAND,        &STATUS_COMMAND,
-    &EXPLAIN_COMMAND, &WAIT_HEALTHY_COMMAND, &DEMO_COMMAND,
+    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND, &EXPLAIN_COMMAND,
+    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &DEMO_COMMAND,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
@@ -36,6 +38,9 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0) {
         printf("fallthrough " FALLTHROUGH_VERSION "\n");
         return CMD_FINE;
+    }
+    if (strcmp(name, PROBE_COMMAND) == 0) { /* the agent's own child, for nobody else */
+        return probe_child_main(argc - 1, argv + 1);
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(name, commands[i]->name) == 0) {
