@@ -121,7 +121,8 @@ static void on_limit(struct timer *t)
 
 enum agent_end agent_once(const struct agent_settings *settings, FILE *out)
 {
-    struct once o = {.core = {.settings = settings, .owner = &o, .on_poll = on_poll}};
+    struct once o = {
+        .core = {.settings = settings, .is_once = true, .owner = &o, .on_poll = on_poll}};
     struct arena a;
     arena_init(&a);
     o.core.loop = loop_new();
@@ -135,6 +136,7 @@ enum agent_end agent_once(const struct agent_settings *settings, FILE *out)
     struct gpu_report_source s = {.host = &o.core.host,
                                   .child = gpu_child_counts(o.core.child),
                                   .boot_id = str_from(o.core.boot_id),
+                                  .polls = o.core.polls,
                                   .has_kernel_log = o.core.log != NULL};
     struct str json = gpu_report_json(&s, agent_core_now(&o.core), &a);
     (void)fprintf(out, "%.*s\n", STR_FMT(json));

@@ -181,6 +181,7 @@ void agent_core_start(struct agent_core *a)
                                  .late_ms = s->policy.late_after_ms,
                                  .abandon_ms = s->abandon_after_ms,
                                  .retry_ms = s->retry_ms,
+                                 .is_mute = a->is_once,
                                  .owner = a,
                                  .on_frame = on_frame,
                                  .on_end = on_end});

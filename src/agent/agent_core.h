@@ -21,7 +21,8 @@ struct agent_core {
     struct kernel_log *log; /* NULL: not read */
     char boot_id[BOOT_ID_MAX];
     bool keeps_state; /* the state file is written */
-    uint64_t polls;   /* answered */
+    bool is_once; /* a single look: the process that waits for it must not wait for the child */
+    uint64_t polls; /* answered */
 
     void *owner;
     void (*on_change)(void *owner); /* seq has moved on */

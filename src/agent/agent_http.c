@@ -65,6 +65,7 @@ static struct gpu_report_source source_of(const struct agent_core *core)
     return (struct gpu_report_source){.host = &core->host,
                                       .child = gpu_child_counts(core->child),
                                       .boot_id = str_from(core->boot_id),
+                                      .polls = core->polls,
                                       .has_kernel_log = core->log != NULL,
                                       .kernel_overrun =
                                           core->log ? kernel_log_overrun(core->log) : 0};

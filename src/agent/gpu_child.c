@@ -173,7 +173,7 @@ static int spawn(struct gpu_child *c, struct child_run *r)
     stdio[0].data.stream = (uv_stream_t *)&r->questions;
     stdio[1].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
     stdio[1].data.stream = (uv_stream_t *)&r->answers;
-    stdio[2].flags = UV_INHERIT_FD;
+    stdio[2].flags = c->conf.is_mute ? UV_IGNORE : UV_INHERIT_FD;
     stdio[2].data.fd = 2;
     uv_process_options_t o = {
         .exit_cb = on_ended, .file = self, .args = argv, .stdio_count = 3, .stdio = stdio};

@@ -28,6 +28,7 @@ struct gpu_child_conf {
     uint32_t late_ms;
     uint32_t abandon_ms;
     uint32_t retry_ms; /* when it saw nothing */
+    bool is_mute;      /* it has no standard error: a stuck one would keep the caller's open */
     void *owner;
     void (*on_frame)(void *owner, const struct frame *f, uint64_t took_ms);
     /* It is gone. `saw`: it had been of use. */

@@ -191,6 +191,7 @@ static json_t *agent_object(const struct gpu_report_source *s)
     put(o, "probe_starts", whole(s->child.starts));
     put(o, "probes_abandoned", whole(s->child.abandoned));
     put(o, "probe_stuck", json_boolean(s->child.is_stuck));
+    put(o, "polls", whole(s->polls));
     put(o, "nvml_events", json_boolean(s->host->has_events));
     put(o, "kernel_log", json_boolean(s->has_kernel_log));
     put(o, "kernel_records", whole(s->host->records));

@@ -10,6 +10,7 @@ struct gpu_report_source {
     const struct gpu_host *host;
     struct gpu_child_counts child;
     struct str boot_id;
+    uint64_t polls; /* answered */
     bool has_kernel_log;
     uint64_t kernel_overrun;
 };
