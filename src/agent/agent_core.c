@@ -42,11 +42,12 @@ static void save(struct agent_core *a)
         return;
     }
     a->host.is_dirty = false;
+    const char *why = "";
     enum err e =
-        gpu_memo_save(&a->host, a->state_path, str_from(a->boot_id), agent_core_now(a));
+        gpu_memo_save(&a->host, a->state_path, str_from(a->boot_id), agent_core_now(a), &why);
     if (e != ERR_OK && !a->is_state_bad) {
         log_warn("the state file cannot be written: nothing will outlive this process",
-                 LOG_TEXT("file", a->state_path), LOG_TEXT("reason", err_text(e)));
+                 LOG_TEXT("file", a->state_path), LOG_TEXT("reason", why));
     }
     a->is_state_bad = e != ERR_OK;
 }

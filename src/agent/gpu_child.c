@@ -169,9 +169,11 @@ static int spawn(struct gpu_child *c, struct child_run *r)
     char name[] = "fallthrough";
     char *argv[] = {name, command, library, sysfs_root, proc_root, event_ms, NULL};
     uv_stdio_container_t stdio[3];
-    stdio[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
+    unsigned reads = UV_CREATE_PIPE | UV_READABLE_PIPE; /* as the child does */
+    unsigned writes = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
+    stdio[0].flags = (uv_stdio_flags)reads;
     stdio[0].data.stream = (uv_stream_t *)&r->questions;
-    stdio[1].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
+    stdio[1].flags = (uv_stdio_flags)writes;
     stdio[1].data.stream = (uv_stream_t *)&r->answers;
     stdio[2].flags = c->conf.is_mute ? UV_IGNORE : UV_INHERIT_FD;
     stdio[2].data.fd = 2;

@@ -211,29 +211,33 @@ enum err gpu_memo_load(struct gpu_host *h, const char *path, struct str boot_id,
     return e;
 }
 
-static enum err write_all(const char *path, struct str s)
+static bool write_all(const char *path, struct str s)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
-        return err_from_errno(errno);
+        return false;
     }
-    ssize_t written = write(fd, s.ptr, s.len);
-    enum err e = written == (ssize_t)s.len ? ERR_OK : ERR_IO;
-    return close(fd) == 0 ? e : ERR_IO;
+    errno = ENOSPC; /* what a short write means */
+    bool is_written = write(fd, s.ptr, s.len) == (ssize_t)s.len;
+    int error = errno;
+    (void)close(fd);
+    errno = error;
+    return is_written;
 }
 
 enum err gpu_memo_save(const struct gpu_host *h, const char *path, struct str boot_id,
-                       struct moment m)
+                       struct moment m, const char **why)
 {
     struct arena a;
     arena_init(&a);
     const char *beside = arena_printf(&a, "%s.new", path).ptr;
-    enum err e = write_all(beside, gpu_memo_text(h, boot_id, m, &a));
-    if (e == ERR_OK && rename(beside, path) != 0) {
-        e = err_from_errno(errno);
+    bool is_saved =
+        write_all(beside, gpu_memo_text(h, boot_id, m, &a)) && rename(beside, path) == 0;
+    if (!is_saved) {
+        *why = strerror(errno);
     }
     arena_fini(&a);
-    return e;
+    return is_saved ? ERR_OK : ERR_IO;
 }
 
 void gpu_memo_boot_id(const char *proc_root, char out[BOOT_ID_MAX])

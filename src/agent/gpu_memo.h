@@ -20,11 +20,12 @@ struct str gpu_memo_text(const struct gpu_host *h, struct str boot_id, struct mo
 NODISCARD enum err gpu_memo_read(struct gpu_host *h, struct str text, struct str boot_id,
                                  struct moment m);
 
-/* The file. ERR_NOT_FOUND: none, or of another boot; else as above, or why not. */
+/* The file. ERR_NOT_FOUND: none, or of another boot; else as above, or ERR_IO. */
 NODISCARD enum err gpu_memo_load(struct gpu_host *h, const char *path, struct str boot_id,
                                  struct moment m);
+/* ERR_IO, and *why in the system's words. */
 NODISCARD enum err gpu_memo_save(const struct gpu_host *h, const char *path, struct str boot_id,
-                                 struct moment m);
+                                 struct moment m, const char **why);
 
 /* Reads PROC_ROOT/sys/kernel/random/boot_id; "" when it cannot be read. */
 void gpu_memo_boot_id(const char *proc_root, char out[BOOT_ID_MAX]);
