@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { OLD_MS = 60 * 1000 };
+enum { OLD_MS = 60 * 1000, TICK_MS = 1000 }; /* lateness is looked at once a second at least */
 
 struct moment agent_core_now(const struct agent_core *a)
 {
@@ -147,7 +147,8 @@ static void on_tick(struct timer *t)
     gpu_host_tick(&a->host, m);
     agent_core_publish(a);
     save(a);
-    timer_arm(a->loop, t, m.mono_ms + a->settings->interval_ms);
+    uint32_t interval_ms = a->settings->interval_ms;
+    timer_arm(a->loop, t, m.mono_ms + (interval_ms < TICK_MS ? interval_ms : TICK_MS));
 }
 
 static void load_state(struct agent_core *a)

@@ -31,6 +31,7 @@ struct gpu_child {
     bool saw;
     uint64_t asked_at_ms; /* started or asked, not answered; 0: nothing is awaited */
     uint64_t start_at_ms; /* the next one */
+    uint64_t ask_at_ms;   /* the next question */
     uint64_t backoff_ms;
     uint32_t answers;
     struct gpu_child_counts counts;
@@ -273,7 +274,10 @@ void gpu_child_tick(struct gpu_child *c, uint64_t now_ms)
         abandon(c);
         return;
     }
-    gpu_child_ask(c, now_ms);
+    if (now_ms >= c->ask_at_ms) {
+        c->ask_at_ms = now_ms + c->conf.interval_ms;
+        gpu_child_ask(c, now_ms);
+    }
 }
 
 struct gpu_child_counts gpu_child_counts(const struct gpu_child *c)

@@ -40,8 +40,8 @@ struct gpu_child;
 struct gpu_child *gpu_child_new(const struct gpu_child_conf *conf);
 void gpu_child_free(struct gpu_child **c);
 
-/* Starts one when it is time, asks the one that waits, abandons one that is stuck. Call once an
- * interval. */
+/* Starts one when it is time, asks the one that waits, abandons one that is stuck. Call often:
+ * it asks once an interval. */
 void gpu_child_tick(struct gpu_child *c, uint64_t now_ms);
 
 /* Asks at once, not at the next tick, if it can be asked. */

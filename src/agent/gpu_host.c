@@ -113,9 +113,41 @@ void gpu_host_hello(struct gpu_host *h, const struct gpu_hello *hello, struct mo
     }
 }
 
+/* What a GPU is called of which nothing is known but NVML's index. */
+static void name_by_index(uint32_t index, char out[UUID_MAX])
+{
+    (void)snprintf(out, UUID_MAX, "index-%u", index);
+}
+
+/* It has told its name: what was noted under its index goes. */
+static void forget_index(struct gpu_host *h, uint32_t index)
+{
+    char name[UUID_MAX];
+    name_by_index(index, name);
+    for (size_t i = 0; i < h->count; i++) {
+        if (strcmp(h->gpus[i]->uuid, name) == 0) {
+            free(h->gpus[i]);
+            h->gpus[i] = h->gpus[--h->count];
+            return;
+        }
+    }
+}
+
+static struct gpu *gpu_of_reading(struct gpu_host *h, const struct gpu_reading *r,
+                                  struct moment m)
+{
+    char name[UUID_MAX];
+    if (r->uuid[0] != '\0' || r->bdf[0] != '\0') {
+        forget_index(h, r->index);
+        return gpu_host_gpu(h, r->uuid, r->bdf, m);
+    }
+    name_by_index(r->index, name);
+    return gpu_host_gpu(h, name, "", m);
+}
+
 void gpu_host_reading(struct gpu_host *h, const struct gpu_reading *r, struct moment m)
 {
-    struct gpu *g = gpu_host_gpu(h, r->uuid, r->bdf, m);
+    struct gpu *g = gpu_of_reading(h, r, m);
     if (!g) {
         return;
     }

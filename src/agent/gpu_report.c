@@ -40,6 +40,11 @@ static json_t *value(int64_t n)
     return n == READING_NONE ? json_null() : json_integer((json_int_t)n);
 }
 
+static json_t *age(struct moment m, uint64_t at_ms)
+{
+    return whole(m.mono_ms > at_ms ? m.mono_ms - at_ms : 0);
+}
+
 static json_t *date(uint64_t wall_ms)
 {
     char out[25];
@@ -169,7 +174,7 @@ static json_t *gpu_object(const struct gpu *g, struct moment m)
     put(o, "why", text(v.why));
     put(o, "advice", json_string(gpu_advice_name(v.advice)));
     put(o, "since", date(gpu_wall_of(m, v.since_ms)));
-    put(o, "age_ms", g->has_reading ? whole(m.mono_ms - g->reading.at_ms) : json_null());
+    put(o, "age_ms", g->has_reading ? age(m, g->reading.at_ms) : json_null());
     put(o, "ailments", ailment_list(&g->judge, m));
     put_values(o, &g->reading);
     put_shares(o, &g->judge);
@@ -211,7 +216,7 @@ struct str gpu_report_json(const struct gpu_report_source *s, struct moment m, s
     put(o, "why", text(h->why));
     put(o, "since", date(gpu_wall_of(m, h->since_ms)));
     put(o, "seq", whole(h->seq));
-    put(o, "age_ms", h->read_at_ms > 0 ? whole(m.mono_ms - h->read_at_ms) : json_null());
+    put(o, "age_ms", h->read_at_ms > 0 ? age(m, h->read_at_ms) : json_null());
     put(o, "late", json_boolean(h->is_late));
     put(o, "boot_id", json_stringn(str_chars(s->boot_id), s->boot_id.len));
     put(o, "driver", text_or_null(h->driver));

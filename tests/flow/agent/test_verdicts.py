@@ -104,6 +104,21 @@ def test_a_gpu_that_is_lost_takes_the_other_not_with_it_and_stays_lost(agent):
     assert a.wait_state("HEALTHY")["gpus"][1]["reason"] == "ok"
 
 
+def test_gpus_without_a_handle_or_a_name_are_not_forgotten(agent):
+    a = agent(nvml={"count": 3, **{f"gpu{i}.nvmlDeviceGetHandleByIndex_v2.ret": 15 for i in (1, 2)}})
+    v = a.wait_state("DOWN", "gpu_lost")
+    assert [(g["uuid"][:6], g["state"]) for g in v["gpus"]] == [
+        ("GPU-00", "HEALTHY"), ("index-", "DOWN"), ("index-", "DOWN")]
+
+
+def test_a_gpu_that_is_not_ready_at_first_gets_its_name_later(agent):
+    a = agent(nvml={"nvmlDeviceGetHandleByIndex_v2.ret": 27})
+    wait_until(lambda: [g["uuid"] for g in a.get()["gpus"]] == ["index-0"])
+    a.nvml()
+    wait_until(lambda: [g["bdf"] for g in a.get()["gpus"]] == ["0000:18:00"])
+    assert a.wait_read()["state"] == "HEALTHY"
+
+
 @pytest.mark.parametrize(("config", "power", "state"), [
     (b"\xff\xff\xff\xff", "D0\n", "DOWN"), (b"\xff\xff\xff\xff", "D3cold\n", "HEALTHY"), (None, "D0\n", "DOWN")])
 def test_the_bus_knows_when_a_gpu_is_gone(agent, config, power, state):
