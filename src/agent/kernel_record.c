@@ -88,7 +88,7 @@ static void read_xid(struct str s, struct kernel_record *out)
     struct str rest = str_from_at(s, place.len);
     struct str bdf = str_starts(place, STR("PCI:")) ? str_from_at(place, 4) : place;
     if (!bdf_normal(bdf, out->bdf) || !take(&rest, STR("): ")) ||
-        !take_number(&rest, UINT32_MAX, &xid)) {
+        !take_number(&rest, UINT32_MAX, &xid) || (rest.len > 0 && rest.ptr[0] != ',')) {
         return;
     }
     out->kind = KERNEL_XID;

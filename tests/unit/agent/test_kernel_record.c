@@ -122,6 +122,7 @@ static void reads_the_other_lines(void **state)
         {"3,1,1,-;NVRM: Xid (PCI:0000:18): 79", KERNEL_OTHER, "*"},
         {"3,1,1,-;NVRM: Xid (PCI:0000:18:00) 79", KERNEL_OTHER, "*"},
         {"3,1,1,-;NVRM: Xid (PCI:0000:18:00): x", KERNEL_OTHER, "*"},
+        {"3,1,1,-;NVRM: Xid (PCI:0000:18:00): 79x", KERNEL_OTHER, "*"},
         {"3,1,1,-;NVRM: Xid (PCI:0000:18:00): 4294967296", KERNEL_OTHER, "*"},
     };
     (void)state;
