@@ -79,7 +79,7 @@ static bool find_number(const char *key, long long *out)
 
 static bool gpu_number(D d, const char *key, long long *out)
 {
-    char name[160];
+    char name[192];
     (void)snprintf(name, sizeof(name), "gpu%d.%s", d ? d->gpu : 0, key);
     return (d && find_number(name, out)) || find_number(key, out);
 }

@@ -18,6 +18,7 @@ import pytest
 from gateway import BINARY, FORBIDDEN, wait_until
 
 FAKES = BINARY.resolve().parents[2] / "tests" / "fake_nvml"
+SOURCE = pathlib.Path(__file__).resolve().parents[2] / "fake_nvml" / "fake_nvml.c"
 BDF = "0000:{:02x}:00"
 
 # Short times, so that a test waits for conditions and not for the clock.
@@ -199,8 +200,20 @@ class Agent:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.fixture(scope="session")
+def fake_nvml(tmp_path_factory: pytest.TempPathFactory):
+    """Where the fakes are: as built with the program, or made here where that was without tests."""
+    if FAKES.is_dir():
+        return FAKES
+    folder = tmp_path_factory.mktemp("fake_nvml")
+    for name, flags in {"fake": [], "old": ["-DFAKE_OLD"]}.items():
+        subprocess.run(["cc", "-shared", "-fPIC", "-std=c17", "-D_GNU_SOURCE", *flags, SOURCE, "-o",
+                        folder / f"libnvidia-ml-{name}.so"], check=True)
+    return folder
+
+
 @pytest.fixture
-def agent(tmp_path: pathlib.Path):
+def agent(tmp_path: pathlib.Path, fake_nvml: pathlib.Path):
     """agent() makes one with a fake GPU; `library=` is "fake", "old" or a path; `start=False` leaves
     it to the test; other keywords are top-level keys of its file as YAML text."""
     made: list[Agent] = []
@@ -209,7 +222,7 @@ def agent(tmp_path: pathlib.Path):
              nvml: dict[str, Any] | None = None, **keys: str) -> Agent:
         folder = tmp_path / f"agent{len(made)}"
         folder.mkdir()
-        path = str(FAKES / f"libnvidia-ml-{library}.so") if library in ("fake", "old") else library
+        path = str(fake_nvml / f"libnvidia-ml-{library}.so") if library in ("fake", "old") else library
         one = Agent(folder, path, keys, thresholds or {})
         made.append(one)
         one.nvml(**(nvml or {}))
