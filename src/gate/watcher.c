@@ -7,12 +7,12 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "gate/inquiry.h"
-#include "llm/engine_report.h"
 #include "llm/model_list.h"
 #include "llm/token_probe.h"
 #include "net/upstream.h"
 #include "tiers/budget.h"
 #include "tiers/loads.h"
+#include "wire/engine_report.h"
 
 enum {
     LOOK_MOST_MS = 1000,
@@ -449,7 +449,7 @@ static void init_watch(struct watcher *all, struct watch *w, const struct backen
     w->policy = (struct vitals_policy){.hang_after_ms = p->hang_after_ms,
                                        .prefill_ms = b->deadlines.first_token_ms,
                                        .stale_ms = STALE_COUNTERS * counters_ms};
-    w->sources = engine_sources(gateway_dialect(b), &w->source_count);
+    w->sources = engine_sources(str_from(gateway_dialect(b)->name), &w->source_count);
     w->upstream = upstream_new(
         all->loop, &(struct upstream_conf){.host = b->host,
                                            .port = b->port,
@@ -464,7 +464,7 @@ static bool is_wished(const struct backend *b)
 {
     bool has_sources = false;
     size_t count = 0;
-    has_sources = engine_sources(gateway_dialect(b), &count) != NULL;
+    has_sources = engine_sources(str_from(gateway_dialect(b)->name), &count) != NULL;
     return !backend_type_is_paid(b->type) &&
            (b->health.hang_after_ms > 0 || (has_sources && b->health.counters_ms > 0));
 }

@@ -6,7 +6,6 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "llm/dialect.h"
 
 /*
  * What an engine says of its own work: vLLM's and llama.cpp's `GET /metrics`, llama.cpp's `GET
@@ -33,5 +32,6 @@ struct engine_source {
     enum err (*read)(struct str body, struct engine_report *out);
 };
 
-/* Where this kind of backend tells it, the best place first; NULL and 0 where nowhere. */
-const struct engine_source *engine_sources(const struct dialect *d, size_t *count);
+/* Where this kind of backend ("vllm", "llamacpp") tells it, the best place first; NULL and 0
+ * where nowhere. */
+const struct engine_source *engine_sources(struct str type, size_t *count);

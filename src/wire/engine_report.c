@@ -1,4 +1,4 @@
-#include "llm/engine_report.h"
+#include "wire/engine_report.h"
 
 #include "wire/json.h"
 #include "wire/prom_text.h"
@@ -163,14 +163,14 @@ static enum err read_slots(struct str body, struct engine_report *out)
 
 /* --- by kind --- */
 
-const struct engine_source *engine_sources(const struct dialect *d, size_t *count)
+const struct engine_source *engine_sources(struct str type, size_t *count)
 {
     static const struct engine_source vllm[] = {{"/metrics", read_metrics}};
     /* The slots first: reading llama.cpp's metrics begins its averages anew for everybody. */
     static const struct engine_source llamacpp[] = {{"/slots", read_slots},
                                                     {"/metrics", read_llama_metrics}};
     static const struct {
-        struct str dialect;
+        struct str type;
         const struct engine_source *sources;
         size_t count;
     } rows[] = {
@@ -178,7 +178,7 @@ const struct engine_source *engine_sources(const struct dialect *d, size_t *coun
         {STR_INIT("llamacpp"), llamacpp, sizeof(llamacpp) / sizeof(llamacpp[0])},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (str_eq(str_from(d->name), rows[i].dialect)) {
+        if (str_eq(type, rows[i].type)) {
             *count = rows[i].count;
             return rows[i].sources;
         }

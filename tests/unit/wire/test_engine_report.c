@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-#include "llm/engine_report.h"
+#include "wire/engine_report.h"
 
 static const struct engine_source *source(const char *dialect, const char *path)
 {
     size_t count;
-    const struct engine_source *s = engine_sources(dialect_find(str_from(dialect)), &count);
+    const struct engine_source *s = engine_sources(str_from(dialect), &count);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(s[i].path, path) == 0) {
             return &s[i];
@@ -113,8 +113,7 @@ static void llama_cpp_tells_it_best_by_its_slots(void **state)
 {
     (void)state;
     size_t count;
-    assert_string_equal(engine_sources(dialect_find(STR("llamacpp")), &count)[0].path,
-                        "/slots");
+    assert_string_equal(engine_sources(STR("llamacpp"), &count)[0].path, "/slots");
     /* From a real server, shortened. */
     struct engine_report r = read_well(
         "llamacpp", "/slots",
@@ -158,9 +157,9 @@ static void the_others_tell_nothing(void **state)
 {
     (void)state;
     size_t count = 9;
-    assert_null(engine_sources(dialect_find(STR("openai")), &count));
+    assert_null(engine_sources(STR("openai"), &count));
     assert_int_equal(count, 0);
-    assert_null(engine_sources(dialect_find(STR("ollama")), &count));
+    assert_null(engine_sources(STR("ollama"), &count));
 }
 
 int main(void)
