@@ -6,6 +6,7 @@
 #include "cmd/check_cmd.h"
 #include "cmd/demo.h"
 #include "cmd/explain_cmd.h"
+#include "cmd/guard_cmd.h"
 #include "cmd/options.h"
 #include "cmd/serve.h"
 #include "cmd/status_cmd.h"
@@ -14,7 +15,7 @@
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
     &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND, &EXPLAIN_COMMAND,
-    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &DEMO_COMMAND,
+    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &GUARD_COMMAND,  &DEMO_COMMAND,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

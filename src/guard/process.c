@@ -1,0 +1,149 @@
+#include "guard/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+enum { EXEC_WAIT_MS = 5000, NO_EXEC = 127 };
+
+/* What the service manager told us alone. */
+static bool is_scrubbed(const char *entry)
+{
+    static const struct str names[] = {
+        STR_INIT("NOTIFY_SOCKET="), STR_INIT("WATCHDOG_USEC="), STR_INIT("WATCHDOG_PID="),
+        STR_INIT("LISTEN_FDS="),    STR_INIT("LISTEN_PID="),    STR_INIT("LISTEN_FDNAMES="),
+        STR_INIT("MAINPID="),
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (str_starts(str_from(entry), names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t count_of(char *const *list)
+{
+    size_t n = 0;
+    while (list && list[n]) {
+        n++;
+    }
+    return n;
+}
+
+/* The array is the caller's, the texts are not. */
+static char **make_environment(char *const *extra)
+{
+    char **env = mem_alloc((count_of(environ) + count_of(extra) + 1) * sizeof(char *));
+    size_t at = 0;
+    for (size_t i = 0; i < count_of(environ); i++) {
+        if (!is_scrubbed(environ[i])) {
+            env[at++] = environ[i];
+        }
+    }
+    for (size_t i = 0; i < count_of(extra); i++) {
+        env[at++] = extra[i];
+    }
+    return env;
+}
+
+/* --- in the child, between fork and exec: nothing that allocates --- */
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++) {
+        (void)signal(i, SIG_DFL);
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void set_streams(const struct process_conf *conf)
+{
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    (void)dup2(null_fd, STDIN_FILENO);
+    (void)dup2(conf->out_fd, STDOUT_FILENO);
+    (void)dup2(conf->err_fd, STDERR_FILENO);
+    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+_Noreturn static void become(const struct process_conf *conf, char **env, pid_t parent,
+                             int report_fd)
+{
+    (void)setpgid(0, 0);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(NO_EXEC); /* the guard died before the line above */
+    }
+    int error = 0;
+    if (conf->cgroup_fd >= 0 && write(conf->cgroup_fd, "0", 1) != 1) {
+        error = errno;
+    }
+    if (error == 0) {
+        reset_signals();
+        set_streams(conf);
+        (void)execvpe(conf->argv[0], conf->argv, env);
+        error = errno;
+    }
+    (void)!write(report_fd, &error, sizeof(error));
+    _exit(NO_EXEC);
+}
+
+/* --- in the guard --- */
+
+/* The errno of a failed exec, 0 when it has gone well (the pipe closes by exec). */
+static int read_report(int fd)
+{
+    int error = 0;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, EXEC_WAIT_MS) <= 0 || read(fd, &error, sizeof(error)) != sizeof(error)) {
+        return 0;
+    }
+    return error;
+}
+
+static enum err judge(int error, int *why)
+{
+    *why = error;
+    if (error == ENOENT || error == EACCES || error == ENOEXEC || error == ENOTDIR) {
+        return ERR_NOT_FOUND;
+    }
+    return error == 0 ? ERR_OK : ERR_IO;
+}
+
+enum err process_start(const struct process_conf *conf, pid_t *pid, int *why)
+{
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) {
+        *why = errno;
+        return ERR_NO_FDS;
+    }
+    char **env = make_environment(conf->env);
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child == 0) {
+        become(conf, env, parent, report[1]);
+    }
+    int fork_errno = errno;
+    (void)close(report[1]);
+    int error = child < 0 ? fork_errno : read_report(report[0]);
+    (void)close(report[0]);
+    free(env);
+    /* One that could not exec is reaped with all others. */
+    *pid = child;
+    return judge(error, why);
+}
+
+void process_become_subreaper(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
