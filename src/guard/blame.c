@@ -98,5 +98,6 @@ enum cause blame(const struct evidence *e, char *words, size_t size)
         return CAUSE_SIGNAL;
     }
     (void)snprintf(words, size, "%s", end);
-    return WIFSIGNALED(e->wait_status) ? CAUSE_SIGNAL : CAUSE_EXIT;
+    return WIFSIGNALED(e->wait_status) || was_killed(e->wait_status) ? CAUSE_SIGNAL
+                                                                     : CAUSE_EXIT;
 }

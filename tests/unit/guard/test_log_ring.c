@@ -1,0 +1,81 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "guard/log_ring.h"
+
+static void put(void *owner, struct str line)
+{
+    log_ring_put(owner, line);
+}
+
+static void keeps_the_last_200_in_order(void **state)
+{
+    struct log_ring *r = mem_alloc(sizeof(*r));
+    char text[32];
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(text, sizeof(text), "line %d", i);
+        log_ring_put(r, str_from(text));
+    }
+    assert_int_equal(log_ring_count(r), LOG_RING_LINES);
+    assert_true(str_eq(log_ring_at(r, 0), STR("line 800")));
+    assert_true(str_eq(log_ring_at(r, LOG_RING_LINES - 1), STR("line 999")));
+    free(r);
+}
+
+static void joins_pieces_at_every_split(void **state)
+{
+    static const char text[] = "one\ntwo\r\n\nthree\rfour";
+    (void)state;
+    for (size_t at = 0; at < sizeof(text); at++) {
+        struct log_ring *r = mem_alloc(sizeof(*r));
+        struct line_maker m = {.len = 0};
+        line_maker_feed(&m, str_of(text, at), put, r);
+        line_maker_feed(&m, str_of(text + at, sizeof(text) - 1 - at), put, r);
+        assert_int_equal(log_ring_count(r), 3);
+        line_maker_end(&m, put, r);
+        line_maker_end(&m, put, r);
+        assert_int_equal(log_ring_count(r), 4);
+        assert_true(str_eq(log_ring_at(r, 0), STR("one")));
+        assert_true(str_eq(log_ring_at(r, 1), STR("two")));
+        assert_true(str_eq(log_ring_at(r, 2), STR("three")));
+        assert_true(str_eq(log_ring_at(r, 3), STR("four")));
+        free(r);
+    }
+}
+
+static void cuts_a_line_without_end(void **state)
+{
+    struct log_ring *r = mem_alloc(sizeof(*r));
+    struct line_maker m = {.len = 0};
+    char piece[4096];
+    (void)state;
+    memset(piece, 'x', sizeof(piece));
+    for (int i = 0; i < 100; i++) {
+        line_maker_feed(&m, str_of(piece, sizeof(piece)), put, r);
+    }
+    line_maker_feed(&m, STR("\nnext\n"), put, r);
+    assert_int_equal(log_ring_count(r), 2);
+    assert_int_equal(log_ring_at(r, 0).len, LOG_RING_BYTES);
+    assert_true(str_eq(log_ring_at(r, 1), STR("next")));
+    free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_the_last_200_in_order),
+        cmocka_unit_test(joins_pieces_at_every_split),
+        cmocka_unit_test(cuts_a_line_without_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
