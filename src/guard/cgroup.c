@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -23,17 +24,19 @@ struct str cgroup_own_path(struct str text)
     return STR("");
 }
 
+/* The last one: it may have been mounted over those before. */
 struct str cgroup_mount_point(struct str text)
 {
+    struct str found = STR("");
     while (text.len > 0) {
         struct str line = str_cut(&text, '\n');
         (void)str_cut(&line, ' ');
         struct str where = str_cut(&line, ' ');
         if (str_eq(str_cut(&line, ' '), STR("cgroup2"))) {
-            return where;
+            found = where;
         }
     }
-    return STR("");
+    return found;
 }
 
 bool cgroup_figure(struct str text, struct str key, uint64_t *out)
@@ -100,10 +103,13 @@ static void find_own(char out[CGROUP_PATH_MAX])
     }
 }
 
+/* systemd marks what it delegates, but not in every version of its user manager: so our unit
+ * says it, too. */
 static bool is_delegated(const char *folder)
 {
     char value[4] = "";
-    return getxattr(folder, "trusted.delegate", value, sizeof(value)) > 0 ||
+    return getenv(CGROUP_DELEGATED) != NULL ||
+           getxattr(folder, "trusted.delegate", value, sizeof(value)) > 0 ||
            getxattr(folder, "user.delegate", value, sizeof(value)) > 0;
 }
 

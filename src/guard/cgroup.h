@@ -15,10 +15,14 @@
  *     <base>/engine    the backend and all that it starts
  *
  * <base> is the guard's own cgroup where systemd has delegated it (Delegate=yes; it says so by
- * an extended attribute), or a folder that the configuration names. Nothing else is touched.
+ * an extended attribute, our unit by CGROUP_DELEGATED), or a folder that the configuration
+ * names. Nothing else is touched.
  */
 
 enum { CGROUP_PATH_MAX = 1024 };
+
+/* Set in the environment: whoever started us says that our cgroup is ours. */
+#define CGROUP_DELEGATED "FALLTHROUGH_DELEGATED"
 
 /* Zeroed: there is none. */
 struct cgroup {
@@ -46,7 +50,7 @@ size_t cgroup_pids(const struct cgroup *c, pid_t *pids, size_t max);
 bool cgroup_oom_kills(const struct cgroup *c, uint64_t *count);
 
 /* Pure: the path of the v2 cgroup in the text of /proc/PID/cgroup ("0::/a/b"), empty if there
- * is none; and the folder where v2 is mounted, in the text of /proc/mounts. */
+ * is none; and the folder where v2 is mounted (last), in the text of /proc/mounts. */
 struct str cgroup_own_path(struct str text);
 struct str cgroup_mount_point(struct str text);
 /* Pure: the value of `key` in a flat keyed file such as memory.events. False: no such key. */

@@ -18,9 +18,10 @@ enum { EXEC_WAIT_MS = 5000, NO_EXEC = 127 };
 static bool is_scrubbed(const char *entry)
 {
     static const struct str names[] = {
-        STR_INIT("NOTIFY_SOCKET="), STR_INIT("WATCHDOG_USEC="), STR_INIT("WATCHDOG_PID="),
-        STR_INIT("LISTEN_FDS="),    STR_INIT("LISTEN_PID="),    STR_INIT("LISTEN_FDNAMES="),
-        STR_INIT("MAINPID="),
+        STR_INIT("NOTIFY_SOCKET="), STR_INIT("WATCHDOG_USEC="),
+        STR_INIT("WATCHDOG_PID="),  STR_INIT("LISTEN_FDS="),
+        STR_INIT("LISTEN_PID="),    STR_INIT("LISTEN_FDNAMES="),
+        STR_INIT("MAINPID="),       STR_INIT("FALLTHROUGH_DELEGATED="),
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (str_starts(str_from(entry), names[i])) {

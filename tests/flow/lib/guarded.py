@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 
+import pytest
 from gateway import BINARY, FORBIDDEN, wait_until
 
 ENGINE = pathlib.Path(__file__).parent / "fake_engine.py"
@@ -41,6 +42,21 @@ def is_alive(pid: int) -> bool:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def mount_point() -> pathlib.Path | None:
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[2] == "cgroup2":
+            return pathlib.Path(line.split()[1])
+    return None
+
+
+def own_cgroup() -> pathlib.Path:
+    root = mount_point()
+    if root is None:
+        pytest.skip("cgroup v2 is not mounted")
+    own = next(line for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    return root / own[3:].lstrip("/")
 
 
 class Guard:

@@ -27,8 +27,7 @@ static struct gpu_word read_well(const char *body)
 static void a_gpu_that_is_down_and_says_what_it_needs(void **state)
 {
     static const char *const yes[] = {
-        "{\"gpus\":[{\"uuid\":\"GPU-1\",\"state\":\"DOWN\",\"recovery_action\":\"gpu_reset\"}]"
-        "}",
+        "{\"gpus\":[{\"uuid\":\"GPU-1\",\"state\":\"DOWN\",\"recovery_action\":1}]}",
         "{\"gpus\":[{\"state\":\"HEALTHY\"},{\"state\":\"down\",\"recovery_action\":1}]}",
         "{\"gpus\":[{\"state\":\"DOWN\",\"recovery_action\":2}]}",
         "{\"gpus\":[{\"state\":\"DOWN\",\"reason\":\"GPU has Fallen Off the bus\"}]}",

@@ -123,6 +123,8 @@ static void finds_its_cgroup_and_where_they_are(void **state)
     assert_true(str_eq(cgroup_mount_point(STR("proc /proc proc rw 0 0\ncgroup2 "
                                               "/sys/fs/cgroup cgroup2 rw,nosuid 0 0\n")),
                        STR("/sys/fs/cgroup")));
+    assert_true(str_eq(
+        cgroup_mount_point(STR("a /c/unified cgroup2 rw 0 0\nnone /c cgroup2 rw")), STR("/c")));
     assert_true(str_eq(cgroup_mount_point(STR("cgroup /c/memory cgroup rw 0 0\n")), STR("")));
 }
 
