@@ -6,6 +6,7 @@
 
 #include "base/conf_rows.h"
 #include "base/conf_value.h"
+#include "wire/http_head.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 enum { GUARD_PORT = 8403, TEXT_BYTES = 4096, WORDS_MAX = 1024, STEPS_MAX = 64 };
@@ -477,6 +478,13 @@ static bool complete(struct draft *d)
     }
     if (s->health.path.len == 0) {
         s->health.path = health_path(s);
+    }
+    if (!str_eq_nocase(s->health.host, s->url.host) || s->health.port != s->url.port) {
+        return refuse(d,
+                      STR("health and the API must be of one server: the same host and port"));
+    }
+    if (!http_value_is_safe(s->api_key) || !http_value_is_safe(s->agent_token)) {
+        return refuse(d, STR("'api_key' and 'agent_token' must fit into one line of HTTP"));
     }
     s->plan.oom_steps = (uint32_t)s->on_oom_count;
     if (s->has_listen && !address_is_loopback(&s->listen) && s->token.len == 0) {

@@ -130,8 +130,13 @@ static unsigned patrol(struct keeper *k)
     return orders;
 }
 
+/* What cannot be killed is looked at seldom. */
 static unsigned end_processes(struct keeper *k)
 {
+    if (k->plan.state == PLAN_UNKILLABLE && k->now_ms < k->census_due_ms) {
+        return 0;
+    }
+    k->census_due_ms = k->now_ms + LOOK_MS;
     keeper_look(k);
     return plan_on_census(&k->plan, k->offspring.count, k->offspring.stuck, k->now_ms);
 }
@@ -173,7 +178,7 @@ static void turn(struct task *t)
     if (k->is_leaving && (k->hooks.count == 0 || k->now_ms >= k->leave_due_ms)) {
         loop_stop(k->loop);
     }
-    bool is_busy = plan_wants_census(&k->plan) || k->is_leaving;
+    bool is_busy = k->plan.state == PLAN_STOPPING || k->is_leaving;
     timer_arm(k->loop, &k->timer, k->now_ms + (is_busy ? TURN_STOPPING_MS : TURN_MS));
 }
 

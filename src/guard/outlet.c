@@ -63,15 +63,20 @@ static void take(struct outlet *o, struct str bytes)
     outlet_flush(o);
 }
 
-/* False: there is nothing more, now or for ever. */
-static bool read_some(struct outlet *o)
+enum piece { PIECE_CAME, PIECE_NOT_YET, PIECE_NEVER };
+
+static enum piece read_some(struct outlet *o)
 {
     char piece[PIECE];
     ssize_t n = read(o->fd, piece, sizeof(piece));
-    if (n > 0) {
-        take(o, str_of(piece, (size_t)n));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return PIECE_NOT_YET;
     }
-    return n > 0;
+    if (n <= 0) {
+        return PIECE_NEVER;
+    }
+    take(o, str_of(piece, (size_t)n));
+    return PIECE_CAME;
 }
 
 static void on_handle_closed(uv_handle_t *h)
@@ -95,7 +100,7 @@ static void on_readable(uv_poll_t *h, int status, int events)
     struct outlet *o = h->data;
     (void)events;
     /* One piece a turn: a flood of output holds up nothing else. */
-    if (status != 0 || (!read_some(o) && errno != EAGAIN && errno != EINTR)) {
+    if (status != 0 || read_some(o) == PIECE_NEVER) {
         close_pipe(o);
     }
 }
@@ -120,7 +125,10 @@ bool outlet_open(struct outlet *o, int *fd)
 void outlet_close(struct outlet *o)
 {
     /* A grandchild may hold the other end and go on writing: as much as a pipe holds. */
-    for (size_t i = 0; o->handle && i < OUTLET_QUEUE / PIECE && read_some(o); i++) {
+    for (size_t i = 0; o->handle && i < OUTLET_QUEUE / PIECE; i++) {
+        if (read_some(o) != PIECE_CAME) {
+            break;
+        }
     }
     close_pipe(o);
 }

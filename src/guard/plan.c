@@ -58,7 +58,7 @@ static bool is_running(const struct plan *p)
     return p->state == PLAN_LOADING || p->state == PLAN_READY;
 }
 
-bool plan_wants_census(const struct plan *p)
+static bool wants_census(const struct plan *p)
 {
     return p->state == PLAN_STOPPING || p->state == PLAN_UNKILLABLE;
 }
@@ -246,7 +246,7 @@ static unsigned on_top(struct plan *p, size_t left, size_t stuck, uint64_t now_m
 
 unsigned plan_on_census(struct plan *p, size_t left, size_t stuck, uint64_t now_ms)
 {
-    if (!plan_wants_census(p)) {
+    if (!wants_census(p)) {
         return 0;
     }
     if (left == 0 && !p->is_main_alive) {

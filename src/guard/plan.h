@@ -123,6 +123,3 @@ unsigned plan_on_census(struct plan *p, size_t left, size_t stuck, uint64_t now_
 
 /* The operator's word; the second one is impatient. */
 unsigned plan_on_stop(struct plan *p, uint64_t now_ms);
-
-/* True while the backend's processes are to be looked after (STOPPING, UNKILLABLE). */
-bool plan_wants_census(const struct plan *p);

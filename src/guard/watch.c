@@ -342,7 +342,7 @@ static void take_report(struct watch *w, bool is_computing, uint64_t now_ms)
     struct engine_report r;
     if (w->counters.status != 200 ||
         w->sources[w->source].read(ask_body(&w->counters), &r) != ERR_OK) {
-        w->source++; /* this server does not tell it there */
+        w->source += w->pulse.has_counters ? 0 : 1; /* this server does not tell it there */
         return;
     }
     pulse_on_counters(&w->pulse,
