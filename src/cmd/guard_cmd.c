@@ -36,7 +36,7 @@ static const struct option_row OPTIONS[] = {
 
 const struct command GUARD_COMMAND = {
     .name = "guard",
-    .operands = "-- COMMAND...",
+    .operands = "[-- COMMAND...]",
     .operands_min = 0,
     .operands_max = -1,
     .summary = "Runs COMMAND, a backend, and restarts it when it dies or hangs.",

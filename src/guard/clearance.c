@@ -11,7 +11,7 @@ enum {
     PORT_LIMIT_MS = 2000,
     AGENT_LIMIT_MS = 5000,
     AGAIN_MS = 1000,
-    PATROL_MS = 10000,
+    PATROL_LOOKS = 5,      /* intervals between questions while it runs */
     SLACK_BYTES = 1 << 30, /* what others may have come to use meanwhile */
     WHY_MAX = 240
 };
@@ -237,7 +237,7 @@ bool clearance_patrol(struct clearance *c, uint64_t now_ms)
     }
     if (!ask_is_open(&c->ask)) {
         if (now_ms >= c->due_ms) {
-            c->due_ms = now_ms + PATROL_MS;
+            c->due_ms = now_ms + (uint64_t)PATROL_LOOKS * c->settings->interval_ms;
             ask_agent(c, now_ms);
         }
         return false;

@@ -8,6 +8,7 @@
 #include "guard/cgroup.h"
 #include "guard/clearance.h"
 #include "guard/hooks.h"
+#include "guard/hush.h"
 #include "guard/incident.h"
 #include "guard/keeper.h"
 #include "guard/offspring.h"
@@ -51,6 +52,7 @@ struct keeper {
     uint64_t oom_count;                    /* at the start of this run */
     pid_t strangers[KEEPER_STRANGERS_MAX]; /* descendants of ours before the first start */
     size_t stranger_count;
+    struct hush hush; /* what is starred out of them */
     struct log_ring lines;
     size_t gpu_line; /* lines.total when the last such line came; 0: none */
     struct incident incident;

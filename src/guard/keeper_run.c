@@ -74,7 +74,11 @@ static void note_strangers(struct keeper *k)
 static void on_line(void *owner, struct str line)
 {
     struct keeper *k = owner;
-    log_ring_put(&k->lines, line);
+    char shown[LOG_RING_BYTES];
+    size_t len = line.len < sizeof(shown) ? line.len : sizeof(shown);
+    memcpy(shown, str_chars(line), len);
+    hush_line(&k->hush, shown, len);
+    log_ring_put(&k->lines, str_of(shown, len));
     if (blame_is_gpu_memory(line)) {
         k->gpu_line = k->lines.total;
     }
@@ -82,8 +86,18 @@ static void on_line(void *owner, struct str line)
         k->gpu_line > 0 && k->lines.total - k->gpu_line < LOG_RING_LINES;
 }
 
+static void find_secrets(struct keeper *k)
+{
+    const struct guard_settings *s = k->settings;
+    hush_add(&k->hush, s->api_key);
+    hush_add(&k->hush, s->token);
+    hush_add(&k->hush, s->agent_token);
+    hush_add_words(&k->hush, s->command.word, s->command.count);
+}
+
 bool keeper_init_processes(struct keeper *k)
 {
+    find_secrets(k);
     process_become_subreaper();
     note_strangers(k);
     k->out = outlet_new(&(struct outlet_conf){

@@ -105,11 +105,13 @@ _Noreturn static void become(const struct process_conf *conf, char **env, pid_t 
 static int read_report(int fd)
 {
     int error = 0;
+    int ready = -1;
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, EXEC_WAIT_MS) <= 0 || read(fd, &error, sizeof(error)) != sizeof(error)) {
-        return 0;
+    errno = EINTR;
+    while (ready < 0 && errno == EINTR) {
+        ready = poll(&p, 1, EXEC_WAIT_MS); /* SIGCHLD of another child interrupts it */
     }
-    return error;
+    return ready > 0 && read(fd, &error, sizeof(error)) == sizeof(error) ? error : 0;
 }
 
 static enum err judge(int error, int *why)

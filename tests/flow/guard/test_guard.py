@@ -138,6 +138,32 @@ def test_a_dead_health_page_is_found(guard):
     assert g.told()["pid"] == first
 
 
+def test_a_dead_health_page_alone_decides_where_no_token_is_wanted(guard):
+    g = guard(hang_after="500ms", token="false")
+    first = g.wait_state("READY")["pid"]
+    g.set_mode("no_health")
+    wait_until(lambda: not is_alive(first), 20, "it has gone")
+    g.set_mode("")
+    assert "its health page does not answer 200" in g.wait_restarted()["incident"]["reason"]
+
+
+def test_without_counters_two_tokens_must_fail(guard):
+    g = guard(hang_after="400ms", probe_timeout="300ms", backend="type: openai")
+    first = g.wait_state("READY")["pid"]
+    g.set_mode("hang")
+    wait_until(lambda: not is_alive(first), 20, "the hung one has gone")
+    g.set_mode("")
+    assert g.wait_restarted()["incident"]["cause"] == "hang"
+
+
+def test_it_can_be_stopped_while_it_loads(guard):
+    g = guard(load=600)
+    pid = g.wait_state("LOADING")["pid"]
+    wait_until(lambda: g.starts(), what="it runs")
+    assert g.stop(20) == 0
+    assert not is_alive(pid)
+
+
 def test_a_start_that_takes_too_long_is_ended(guard):
     g = guard(load=600, start_timeout="1s", give_up="{restarts: 1, within: 30m}")
     g.expected_code = 1
@@ -199,6 +225,12 @@ def test_output_is_passed_on_and_its_last_200_lines_are_kept(guard):
     os.kill(pid, signal.SIGKILL)
     lines = g.wait_restarted()["incident"]["lines"]
     assert lines == [f"line {i}" for i in range(100, 300)]
+
+
+def test_secrets_of_the_command_are_not_kept_with_its_lines(guard):
+    g = guard("once:crash_loudly", more=["--api-key", "sesame-open"], backend="api_key: another-one")
+    told = json.dumps(g.wait_restarted())
+    assert "about to crash with" in told and "sesame-open" not in told and "another-one" not in told
 
 
 def test_the_child_inherits_nothing_of_the_guard(guard, tmp_path):
@@ -315,6 +347,29 @@ def test_gpu_memory_must_be_back_before_the_next_start(guard, agent):
     assert len(g.starts()) == 1
     agent.report = {"gpus": []}
     g.wait_restarted()
+
+
+def test_a_gpu_that_goes_down_under_a_backend_that_works_is_told_and_left_alone(guard, agent, tmp_path):
+    note = tmp_path / "note"
+    hook = json.dumps(["sh", "-c", f'echo "$FALLTHROUGH_REASON" >>{note}'])
+    g = guard(agent=agent.url, hang_after="60s", hooks=f"{{needs_reset: {hook}}}")
+    pid = g.wait_state("READY")["pid"]
+    asked = len((g.folder / "asked").read_text().splitlines())
+    agent.report = {"gpus": [{"uuid": "GPU-7", "state": "DOWN", "recovery_action": 1}]}
+    wait_until(lambda: len((g.folder / "asked").read_text().splitlines()) > asked, what="it is asked for a token")
+    wait_until(lambda: note.exists() and note.read_text(), what="the hook runs")
+    told = g.told()
+    assert told["state"] == "READY" and told["pid"] == pid
+
+
+def test_a_gpu_that_takes_its_backend_with_it_is_a_hang_and_then_needs_a_reset(guard, agent):
+    g = guard(agent=agent.url, hang_after="60s", probe_timeout="300ms")
+    g.wait_state("READY")
+    g.set_mode("hang")
+    agent.report = {"gpus": [{"uuid": "GPU-7", "state": "DOWN", "recovery_action": 1}]}
+    incident = g.wait_state("NEEDS_RESET")["incident"]
+    assert incident["cause"] == "hang" and "hangs:" in incident["reason"]
+    assert len(g.starts()) == 1
 
 
 def test_memory_of_others_is_no_matter(guard, agent):

@@ -71,6 +71,9 @@ def at_start(word: str) -> None:
     if word == "crash":
         say("about to crash")
         os._exit(3)
+    if word == "crash_loudly":
+        say(f"about to crash with {rest} and another-one")
+        os._exit(3)
     if word == "segv":
         ctypes.string_at(0)
     if word == "cuda_oom":

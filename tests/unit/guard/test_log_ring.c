@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "guard/hush.h"
 #include "guard/log_ring.h"
 
 static void put(void *owner, struct str line)
@@ -70,12 +71,49 @@ static void cuts_a_line_without_end(void **state)
     free(r);
 }
 
+static void stars_out_what_it_knows(void **state)
+{
+    char words[][24] = {"vllm",        "--api-key", "sesame",       "--hf-token=open-up",
+                        "--tokenizer", "gpt2",      "--max-tokens", "4096",
+                        "--x-key"};
+    char *command[9];
+    struct hush h = {.count = 0};
+    char line[] =
+        "args: {'api_key': ['sesame', 'sesame'], 'tokenizer': 'gpt2'} open-up 4096 ses";
+    (void)state;
+    for (size_t i = 0; i < 9; i++) {
+        command[i] = words[i];
+    }
+    hush_add(&h, STR("abc")); /* too short */
+    hush_add(&h, STR(""));
+    hush_add_words(&h, command, 9);
+    hush_line(&h, line, strlen(line));
+    assert_string_equal(
+        line, "args: {'api_key': ['******', '******'], 'tokenizer': 'gpt2'} ******* 4096 ses");
+    hush_line(&h, line, 0);
+}
+
+static void takes_no_more_secrets_than_it_has_room_for(void **state)
+{
+    struct hush h = {.count = 0};
+    char line[] = "secret";
+    (void)state;
+    for (int i = 0; i < HUSH_MAX + 5; i++) {
+        hush_add(&h, STR("secret"));
+    }
+    assert_int_equal(h.count, HUSH_MAX);
+    hush_line(&h, line, strlen(line));
+    assert_string_equal(line, "******");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_last_200_in_order),
         cmocka_unit_test(joins_pieces_at_every_split),
         cmocka_unit_test(cuts_a_line_without_end),
+        cmocka_unit_test(stars_out_what_it_knows),
+        cmocka_unit_test(takes_no_more_secrets_than_it_has_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
