@@ -208,6 +208,7 @@ static void on_stop(uv_signal_t *handle, int number)
     k->is_clearing = false;
     clearance_rest(k->clearance);
     obey(k, plan_on_stop(&k->plan, k->now_ms));
+    keeper_tell(k); /* before the backend can be gone already */
     on_news(k);
 }
 

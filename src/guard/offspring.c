@@ -142,6 +142,13 @@ static void read_all(struct census *c)
     (void)closedir(proc);
 }
 
+static int order_lines(const void *x, const void *y)
+{
+    const struct stat_line *a = x;
+    const struct stat_line *b = y;
+    return (a->pid > b->pid) - (a->pid < b->pid);
+}
+
 static bool is_other(const struct offspring_query *q, const struct stat_line *line)
 {
     for (size_t i = 0; i < q->other_count; i++) {
@@ -158,19 +165,20 @@ static bool is_child_of_ours(const struct census *c, const struct offspring_quer
     if (parent == q->root) {
         return true;
     }
-    for (size_t i = 0; i < c->count; i++) {
-        if (c->lines[i].pid == parent) {
-            return c->is_ours[i];
-        }
-    }
-    return false;
+    const struct stat_line wanted = {.pid = parent};
+    const struct stat_line *found =
+        bsearch(&wanted, c->lines, c->count, sizeof(c->lines[0]), order_lines);
+    return found && c->is_ours[found - c->lines];
 }
 
-/* A generation a round. */
+/* A generation a round, or more: parents are mostly older, and have lower numbers. */
 static void mark(struct census *c, const struct offspring_query *q)
 {
-    bool has_changed = true;
+    bool has_changed = c->count > 0;
     c->is_ours = mem_alloc(c->count + 1);
+    if (c->count > 0) {
+        qsort(c->lines, c->count, sizeof(c->lines[0]), order_lines);
+    }
     while (has_changed) {
         has_changed = false;
         for (size_t i = 0; i < c->count; i++) {
