@@ -7,6 +7,7 @@
 
 #include "guard/cgroup.h"
 #include "guard/clearance.h"
+#include "guard/engine_watch.h"
 #include "guard/hooks.h"
 #include "guard/hush.h"
 #include "guard/incident.h"
@@ -15,7 +16,6 @@
 #include "guard/outlet.h"
 #include "guard/plan.h"
 #include "guard/sdnotify.h"
-#include "guard/watch.h"
 #include "net/loop.h"
 
 /*

@@ -1,4 +1,4 @@
-#include "guard/watch.h"
+#include "guard/engine_watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
