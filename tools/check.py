@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Every test of this repository; the verbs of the Makefile call it.
 
-    check.py all      lint, unit tests, fuzz corpora, simulation, whole program; plain (gcc) and under
-                      ASan (clang)
+    check.py all      lint, instructions, unit tests, fuzz corpora, simulation, whole program; plain
+                      (gcc) and under ASan (clang)
     check.py quick    unit tests, a short simulation, tests/flow/fallback, the cheap lint
     check.py asan     all suites under AddressSanitizer and UBSan (clang)
     check.py tsan     all suites under ThreadSanitizer (gcc)
@@ -168,6 +168,24 @@ def run_sim(report: Report, build: Build, seeds: tuple[str, ...], exchanges: int
             list(pool.map(lambda seed: simulate(report, build, seed, exchanges), seeds))
 
 
+# --- instructions ---
+
+
+def run_instructions(report: Report, build: Build) -> None:
+    """What three fixed exchanges cost, against the numbers in the tree."""
+    with report.step(f"instructions of three exchanges, build-{build.name}"):
+        code, output = run([sys.executable, ROOT / "tests/bench/instructions.py", build.folder], "instructions", 600)
+        lines = re.findall(r"^(ok|FAILED) (\w+) (.*)$", output, re.MULTILINE)
+        for word, name, rest in lines:
+            say(f"   {name} {rest}")
+            if word == "ok":
+                report.ok()
+            else:
+                report.fail(f"instructions: {name} {rest}")
+        if not lines:
+            report.judge("instructions", code or 1, output)
+
+
 # --- whole program ---
 
 
@@ -248,6 +266,7 @@ def check_all(report: Report, args: argparse.Namespace) -> None:
     asan = Build("asan")
     built = asan.make(report)
     if Build("check").binary.exists():
+        run_instructions(report, Build("check"))
         run_suites(report, Build("check"))
     if built:
         run_suites(report, asan)
