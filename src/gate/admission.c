@@ -79,22 +79,6 @@ static bool read_priority(struct exchange *x, const struct http_request *q,
 
 /* --- affinity --- */
 
-/* Up to the end of the first message of the user's, at most so many bytes: what all requests of
- * a conversation have in common, and what conversations with the same long instructions do. */
-static struct str beginning_of(struct str messages, uint32_t bytes)
-{
-    struct json_iter it;
-    size_t end = messages.len;
-    json_iter_init(&it, messages);
-    while (json_iter_next(&it)) {
-        end = (size_t)(it.value.ptr + it.value.len - messages.ptr);
-        if (end >= bytes || str_eq(json_get(it.value, "role"), STR("\"user\""))) {
-            break;
-        }
-    }
-    return (struct str){messages.ptr, end < bytes ? end : bytes};
-}
-
 static struct str session_of(const struct exchange *x, const struct http_request *q,
                              struct arena *a)
 {
@@ -113,7 +97,7 @@ static void read_affinity(struct exchange *x, const struct http_request *q)
     const struct load_policy *load = &x->model->load;
     struct str text = STR("");
     if (load->kind == LOAD_PREFIX) {
-        text = beginning_of(x->request.raw.messages, load->prefix_bytes);
+        text = chat_request_beginning(&x->request, load->prefix_bytes);
     } else if (load->kind == LOAD_SESSION) {
         text = session_of(x, q, &x->arena);
     }

@@ -1,7 +1,6 @@
 #include "gate/swap_notice.h"
 
 #include "gate/admission.h"
-#include "wire/json.h"
 
 /* Two backends may have one model under one name. */
 static bool is_of_first_tier(const struct model *m, struct str name)
@@ -19,27 +18,6 @@ static bool is_swapped(const struct exchange *x)
     return x->by.tier > 0 && !is_of_first_tier(x->model, x->by.member->model);
 }
 
-static bool is_users(struct str message)
-{
-    struct str role = json_get(message, "role");
-    return json_type_of(role) == JSON_STRING &&
-           json_key_eq(str_of(role.ptr + 1, role.len - 2), STR("user"));
-}
-
-/* What stays the same from turn to turn: all up to the first word of the user. */
-static uint64_t hash_beginning(const struct chat_request *q, const struct hash_key *key,
-                               uint64_t sum)
-{
-    struct json_iter it;
-    bool is_over = false;
-    json_iter_init(&it, q->raw.messages);
-    while (!is_over && json_iter_next(&it)) {
-        sum = hash_mix(sum, hash_text(key, it.value));
-        is_over = is_users(it.value);
-    }
-    return sum;
-}
-
 static uint64_t hash_conversation(const struct exchange *x)
 {
     const struct http_request *q = x->client ? http_conn_request(x->client) : NULL;
@@ -47,7 +25,8 @@ static uint64_t hash_conversation(const struct exchange *x)
     struct str client = q ? admission_name(g->settings, q) : STR_NONE;
     uint64_t sum = hash_mix(x->by.member->serving, hash_text(&g->hash_key, client));
     sum = hash_mix(sum, hash_text(&g->hash_key, x->model->name));
-    return hash_beginning(&x->request, &g->hash_key, sum);
+    struct str beginning = chat_request_beginning(&x->request, SIZE_MAX);
+    return hash_mix(sum, hash_text(&g->hash_key, beginning));
 }
 
 struct str swap_notice(struct exchange *x)

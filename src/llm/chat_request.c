@@ -332,3 +332,17 @@ uint64_t chat_request_limit(const struct chat_request *q)
     }
     return limit;
 }
+
+struct str chat_request_beginning(const struct chat_request *q, size_t most)
+{
+    struct str messages = q->raw.messages;
+    struct json_iter it;
+    size_t end = 0;
+    bool is_over = false;
+    json_iter_init(&it, messages);
+    while (!is_over && json_iter_next(&it)) {
+        end = (size_t)(it.value.ptr + it.value.len - messages.ptr);
+        is_over = end >= most || member_is_text(json_get(it.value, "role"), "user");
+    }
+    return str_of(messages.ptr, end < most ? end : most);
+}

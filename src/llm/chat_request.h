@@ -75,3 +75,8 @@ NODISCARD enum err chat_request_read(struct str body, struct arena *a, struct ch
 
 /* The lower one of max_tokens and max_completion_tokens; UINT64_MAX when neither is given. */
 uint64_t chat_request_limit(const struct chat_request *q);
+
+/* The messages up to the end of the first one of the user's, at most so many bytes: what all
+ * requests of a conversation have in common, and what conversations with the same long
+ * instructions do. */
+struct str chat_request_beginning(const struct chat_request *q, size_t most);

@@ -1,12 +1,8 @@
 #include "llm/chat_wants.h"
 
+#include "llm/members.h"
 #include "wire/json.h"
 #include "wire/json_find.h"
-
-static struct str inside(struct str value)
-{
-    return str_of(value.ptr + 1, value.len - 2);
-}
 
 /* {"image_url":{"url":"…"}}, or the URL alone, which some servers take. */
 static uint64_t image_bytes_of(struct str part, bool *has_image)
@@ -43,7 +39,7 @@ uint64_t chat_wants_image_bytes(struct str messages, bool *has_image)
 
 bool chat_wants_list(struct str value)
 {
-    return json_type_of(value) == JSON_ARRAY && json_value(inside(value)).len > 0;
+    return json_type_of(value) == JSON_ARRAY && json_value(member_inside(value)).len > 0;
 }
 
 bool chat_wants_schema(struct str response_format)
@@ -51,7 +47,7 @@ bool chat_wants_schema(struct str response_format)
     struct str type = json_type_of(response_format) == JSON_OBJECT
                           ? json_get(response_format, "type")
                           : STR_NONE;
-    return json_type_of(type) == JSON_STRING && json_key_eq(inside(type), STR("json_schema"));
+    return member_is_text(type, "json_schema");
 }
 
 bool chat_wants_logprobs(struct str logprobs, struct str top_logprobs)

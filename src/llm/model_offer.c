@@ -1,5 +1,6 @@
 #include "llm/model_offer.h"
 
+#include "llm/members.h"
 #include "wire/json.h"
 
 enum { NUMBER_MAX = 1 << 30 };
@@ -44,11 +45,6 @@ static enum err read_props(struct str object, struct model_offer *out)
 
 /* --- Ollama --- */
 
-static struct str inside(struct str value)
-{
-    return str_of(value.ptr + 1, value.len - 2);
-}
-
 /* "llama.context_length": the model's own, whatever its architecture is called. */
 static uint32_t find_length(struct str model_info, struct str ending)
 {
@@ -87,7 +83,8 @@ static enum told list_has(struct str list, struct str word)
         return TOLD_NOTHING; /* older servers */
     }
     for (json_iter_init(&it, list); json_iter_next(&it);) {
-        if (json_type_of(it.value) == JSON_STRING && json_key_eq(inside(it.value), word)) {
+        if (json_type_of(it.value) == JSON_STRING &&
+            json_key_eq(member_inside(it.value), word)) {
             return TOLD_YES;
         }
     }

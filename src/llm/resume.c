@@ -3,14 +3,9 @@
 #include "llm/members.h"
 #include "wire/json.h"
 
-static struct str inside(struct str string)
-{
-    return str_of(string.ptr + 1, string.len - 2);
-}
-
 static bool is_text(struct str value, struct str text)
 {
-    return json_type_of(value) == JSON_STRING && json_key_eq(inside(value), text);
+    return json_type_of(value) == JSON_STRING && json_key_eq(member_inside(value), text);
 }
 
 /* The text is held to a form that the next backend would begin anew. */
