@@ -126,9 +126,13 @@ static void die(struct server *sv)
 
 static void take_request(struct session *s);
 
+/* What comes later than that may be too late for the gateway (125 ms from its dialing). */
+enum { SURELY_IN_TIME_MS = 60 };
+
 static void note_counted(struct session *s)
 {
-    struct sim_exchange *x = s->tokens.exchange;
+    bool is_in_time = sim_now_ms() < s->tokens.asked_ms + SURELY_IN_TIME_MS;
+    struct sim_exchange *x = is_in_time ? s->tokens.exchange : NULL;
     if (x && s->tokens.is_prompt) {
         x->knows_prompt = true;
     } else if (x) {

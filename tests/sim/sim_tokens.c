@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "sim_draw.h"
+#include "sim_loop.h"
 
 /* How a server's tokenizer answers, of a hundred. */
 enum { ANSWERS_404 = 10, ANSWERS_NOTHING = 20, ANSWERS_LATE = 30 };
@@ -89,6 +90,7 @@ bool tokens_answer(struct server *sv, struct str body, struct token_question *ou
         record_fail(sv->all->record, NULL, "request to %.*s: tokens of what?",
                     STR_FMT(sv->conf->name));
     }
+    out->asked_ms = sim_now_ms();
     bool is_able = sv->tokenizer >= ANSWERS_404 && out->exchange;
     record_trace(sv->all->record, "%.*s: counts %" PRIu64 " tokens%s", STR_FMT(sv->conf->name),
                  out->tokens, is_able ? "" : ", but does not say so");

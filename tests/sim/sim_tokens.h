@@ -16,7 +16,8 @@ struct token_question {
         *exchange; /* whose answer or prompt it is; NULL: nobody's, or unclear */
     bool is_prompt;
     uint64_t tokens;
-    uint32_t given; /* of choice 0, in the text */
+    uint32_t given;    /* of choice 0, in the text */
+    uint64_t asked_ms; /* when it came */
 };
 
 /* Takes in the question and writes this server's answer. False: it stays silent. */

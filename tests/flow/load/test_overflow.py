@@ -23,6 +23,10 @@ def test_goes_to_the_next_tier_at_once_when_nothing_is_known(llm, gateway):
     assert Metrics(text).value("fallthrough_overflows_total", model="m") == 1
 
 
+def at_work(gw, name: str) -> int:
+    return next(b["in_flight"] for b in gw.status()["backends"] if b["name"] == name)
+
+
 def test_waits_where_that_is_faster(llm, gateway):
     """b's first tokens take much longer than a's slots are held."""
     held = Held()
@@ -39,11 +43,13 @@ def test_waits_where_that_is_faster(llm, gateway):
         a.chat.let()
         assert first.result().backend == "a"
         for _ in range(20):  # a's slots are held for a moment, at last, and the first one counts for little
+            wait_until(lambda: at_work(gw, "a") == 0, 10, "its slot is free")
             a.chat.let()
             assert gw.chat("learn a").backend == "a"
         pool.submit(lambda: __import__("time").sleep(1.5)).result()
         held.let()
         assert slow.result().backend == "b"
+        wait_until(lambda: at_work(gw, "a") == 0, 10, "its slot is free")
         busy = pool.submit(gw.chat, "busy")
         wait_until(lambda: a.chat.now == 1, 10, "a is busy")
         waits = pool.submit(gw.chat, "waits")
