@@ -2,25 +2,11 @@
 
 #include <inttypes.h>
 
+#include "sim_judgement.h"
 #include "sim_loop.h"
-#include "sim_reading.h"
 
 /* After its due time an exchange may wait so long for a backend's last word. */
-enum { GRACE_MS = 1100, LINGER_MS = 1600, SURE_SPARE_MS = 500, HOLD_MOST_MS = 30000 };
-
-struct judgement {
-    struct oracle *oracle;
-    struct sim_exchange *x;
-    const struct model *model;
-    struct reading rd;
-    uint64_t due_ms;
-    bool is_committed; /* the client was given something of an answer */
-};
-
-static void wrong(const struct judgement *j, const char *what)
-{
-    record_fail(j->oracle->record, j->x, "%s", what);
-}
+enum { GRACE_MS = 1100, LINGER_MS = 1600, HOLD_MOST_MS = 30000 };
 
 static void wrong_text(const struct judgement *j, const char *what, struct str got,
                        struct str wanted)
@@ -38,21 +24,7 @@ static void wrong_text(const struct judgement *j, const char *what, struct str g
                 got.len, wanted.len);
 }
 
-static const struct server *server_of(const struct judgement *j, const struct backend *b)
-{
-    return &j->oracle->servers->at[b->index];
-}
-
 /* --- what is asked of backends --- */
-
-/* With enough time for its script left, even if half of it is kept for others. */
-static bool would_finish(const struct judgement *j, const struct ask *k)
-{
-    uint64_t left_ms = j->due_ms > k->at_ms ? j->due_ms - k->at_ms : 0;
-    bool has_lost = j->oracle->setup->hedges && k->is_cancelled; /* to the other one */
-    return k->hope == HOPE_SURE && !k->is_killed && !has_lost &&
-           left_ms >= 2 * (uint64_t)k->need_ms + SURE_SPARE_MS;
-}
 
 static void check_count(struct judgement *j, const struct backend *b)
 {
@@ -84,7 +56,7 @@ static void check_no_more(struct judgement *j)
         const struct ask *k = &j->x->asks[i];
         bool was_alone = !j->oracle->setup->hedges;
         if (was_alone && k->hope == HOPE_SURE && ask_has_finished(k) && !k->is_repeated) {
-            wrong(j, "asked again after an answer that was whole");
+            judgement_wrong(j, "asked again after an answer that was whole");
         }
     }
 }
@@ -152,7 +124,7 @@ static void check_beginning(struct judgement *j)
         }
     }
     if (p->stop.len > 0 && str_has(j->rd.choice[0].text, p->stop)) {
-        wrong(j, "the text holds a stop string");
+        judgement_wrong(j, "the text holds a stop string");
     }
     if (!str_starts(p->reasoning.text, j->rd.reasoning)) {
         wrong_text(j, "the reasoning is not the script's", j->rd.reasoning, p->reasoning.text);
@@ -202,7 +174,7 @@ static void check_choice(struct judgement *j, uint32_t i, struct str text, const
                     c->finishes, STR_FMT(c->finish), finish);
     }
     if (c->roles > 1) {
-        wrong(j, "the role is said twice");
+        judgement_wrong(j, "the role is said twice");
     }
 }
 
@@ -224,10 +196,10 @@ static void check_logprobs(struct judgement *j, const struct ask *last)
         const struct read_choice *c = &j->rd.choice[i];
         bool is_partial = was_repeated(j, last);
         if (c->flaw_of_logprobs && (j->rd.is_stream || !is_partial)) {
-            wrong(j, c->flaw_of_logprobs);
+            judgement_wrong(j, c->flaw_of_logprobs);
         }
         if (!c->has_all_logprobs && !is_partial) {
-            wrong(j, "logprobs are missing");
+            judgement_wrong(j, "logprobs are missing");
         }
     }
 }
@@ -245,10 +217,10 @@ static void check_usage(struct judgement *j, const struct ask *last)
                        j->x->knows_prompt;
     bool is_wanted = !p->stream || p->wants_usage;
     if (is_wanted && !rd->has_usage) {
-        wrong(j, "the usage is missing");
+        judgement_wrong(j, "the usage is missing");
     }
     if (!is_wanted && rd->has_usage) {
-        wrong(j, "nobody asked for the usage");
+        judgement_wrong(j, "nobody asked for the usage");
     }
     if (!rd->has_usage) {
         return;
@@ -271,10 +243,10 @@ static void check_marks(struct judgement *j, const struct ask *last)
     bool is_marked = j->oracle->setup->marks_bodies;
     if (is_marked != (j->rd.backend.len > 0) ||
         (is_marked && !str_eq(j->rd.backend, sv->conf->name))) {
-        wrong(j, "_backend is not the one that finished");
+        judgement_wrong(j, "_backend is not the one that finished");
     }
     if (j->rd.is_resumed && j->x->ask_count < 2) {
-        wrong(j, "_resumed, but only one backend was asked");
+        judgement_wrong(j, "_resumed, but only one backend was asked");
     }
 }
 
@@ -285,13 +257,14 @@ static bool is_used_up(const struct judgement *j)
     const struct plan *p = &j->x->plan;
     uint32_t given = 0;
     bool is_whole = said_is_prefix(&p->content[0], j->rd.choice[0].text, &given);
-    return p->has_limit && is_whole && (p->is_counted ? given == p->limit : given >= p->limit);
+    return p->has_limit && is_whole && str_eq(j->rd.choice[0].finish, STR("length")) &&
+           (p->is_counted ? given == p->limit : given >= p->limit);
 }
 
 static void check_used_up(struct judgement *j)
 {
     if (!is_used_up(j)) {
-        wrong(j, "an answer looks whole that no backend has finished");
+        judgement_wrong(j, "an answer looks whole that no backend has finished");
         return;
     }
     check_choice(j, 0, j->rd.choice[0].text, "length");
@@ -326,7 +299,7 @@ static void check_whole(struct judgement *j)
         return;
     }
     if (j->rd.choices != p->n) {
-        wrong(j, "not as many choices as were asked for");
+        judgement_wrong(j, "not as many choices as were asked for");
     }
     check_choice(j, 0, said_tokens(&p->content[0], 0, last->to), last->finish);
     for (uint32_t i = 1; i < p->n; i++) {
@@ -336,7 +309,7 @@ static void check_whole(struct judgement *j)
         wrong_text(j, "the reasoning is not whole", j->rd.reasoning, p->reasoning.text);
     }
     if (j->rd.calls != p->call_count) {
-        wrong(j, "not as many tool calls as the script has");
+        judgement_wrong(j, "not as many tool calls as the script has");
     }
     for (uint32_t i = 0; i < j->rd.calls; i++) {
         if (!str_eq(j->rd.call[i].arguments, p->calls[i].arguments)) {
@@ -347,142 +320,6 @@ static void check_whole(struct judgement *j)
     check_logprobs(j, last);
     check_usage(j, last);
     check_marks(j, last);
-}
-
-/* --- errors --- */
-
-static bool cannot_take(const struct plan *p, const struct backend *b)
-{
-    return b->type == BACKEND_OLLAMA && plan_is_too_much(p);
-}
-
-/* After the first words only some may go on. */
-static bool may_resume_at(const struct judgement *j, const struct backend *b)
-{
-    enum setup_resume policy = j->oracle->setup->resume;
-    bool is_costly = b->type == BACKEND_OPENAI && policy == SETUP_EXACT;
-    return policy != SETUP_OFF && j->x->plan.n == 1 && j->x->plan.call_count == 0 && !is_costly;
-}
-
-/* Why this backend did not have to finish it; NULL: it should have. */
-static const char *excuse_of(const struct judgement *j, const struct backend *b)
-{
-    const struct server *sv = server_of(j, b);
-    bool was_asked = false;
-    if (cannot_take(&j->x->plan, b)) {
-        return "it cannot take it";
-    }
-    for (uint32_t i = 0; i < j->x->ask_count; i++) {
-        const struct ask *k = &j->x->asks[i];
-        if (k->backend == b->index && would_finish(j, k)) {
-            return NULL;
-        }
-        was_asked = was_asked || (k->backend == b->index && !k->is_refusing);
-    }
-    if (was_asked) {
-        return "it was asked, and failed";
-    }
-    if (j->x->known[b->index].state == STATE_DOWN || j->x->known[b->index].hold_ms > 0) {
-        return "it was known to be down or on hold";
-    }
-    if (j->x->plan.is_slow && sv->has_misbehaved) {
-        return "it may have been down when the error was said, which this client read late";
-    }
-    if (sv->connect_trouble_ms >= j->x->asked_ms) {
-        return "it could not be reached";
-    }
-    return j->is_committed && !may_resume_at(j, b) ? "it may not resume this" : NULL;
-}
-
-static bool was_clients_error(const struct judgement *j)
-{
-    const struct sim_exchange *x = j->x;
-    for (uint32_t i = x->ask_count; i > 0; i--) {
-        const struct ask *k = &x->asks[i - 1];
-        /* As an event where a comment has gone out before it. */
-        bool is_as_told = j->rd.is_stream ? !j->is_committed : x->head.status == k->status;
-        if (k->fault == SIM_client_error && is_as_told) {
-            return true;
-        }
-        if (x->doubled == 0) {
-            return false; /* else the other one may have said it */
-        }
-    }
-    return false;
-}
-
-static bool has_killed_two(const struct judgement *j)
-{
-    uint32_t broken = 0;
-    for (uint32_t i = 0; i < j->x->ask_count; i++) {
-        const struct ask *k = &j->x->asks[i];
-        bool says_so = k->fault == SIM_error_event || k->fault == SIM_server_error ||
-                       k->fault == SIM_error_body || k->fault == SIM_error_late;
-        broken += k->is_killed || says_so || fault_place(k->fault) == AT_BYTE ? 1 : 0;
-    }
-    return broken >= 2;
-}
-
-static void check_nobody_left(struct judgement *j)
-{
-    for (size_t t = 0; t < j->model->tier_count; t++) {
-        for (size_t i = 0; i < j->model->tiers[t].member_count; i++) {
-            const struct backend *b = j->model->tiers[t].members[i].backend;
-            const char *excuse = excuse_of(j, b);
-            if (!excuse) {
-                record_fail(j->oracle->record, j->x,
-                            "error '%.*s' (%d), but %.*s could have finished it",
-                            STR_FMT(j->rd.error_code), j->x->head.status, STR_FMT(b->name));
-                return;
-            }
-            record_trace(j->oracle->record, "oracle: %.*s: %s", STR_FMT(b->name), excuse);
-        }
-    }
-}
-
-/* Too many waited, or one for too long: only where there are slots, and never one whose answer
- * had begun. True: it is such an error. */
-static bool check_line(struct judgement *j)
-{
-    const struct setup *s = j->oracle->setup;
-    bool is_full = str_eq(j->rd.error_code, STR("queue_full"));
-    if (!is_full && !str_eq(j->rd.error_code, STR("queue_timeout"))) {
-        return false;
-    }
-    if (!s->has_slots || j->is_committed) {
-        wrong(j, "refused by a line that it does not have to stand in");
-    }
-    if (is_full && (s->queue_max >= RECORD_EXCHANGES_MAX || j->x->ask_count > 0)) {
-        wrong(j, "queue_full, but it has room for it");
-    }
-    if (!is_full && j->x->answered_ms < j->x->asked_ms + s->queue_wait_ms) {
-        wrong(j, "queue_timeout before its time");
-    }
-    return true;
-}
-
-static void check_error(struct judgement *j)
-{
-    struct str code = j->rd.error_code;
-    const struct http_response *h = &j->x->head;
-    bool is_late = j->x->answered_ms >= j->due_ms;
-    if (was_clients_error(j) || is_late || check_line(j)) {
-        return;
-    }
-    if (str_eq(code, STR("backends_died"))) {
-        if (!has_killed_two(j)) {
-            wrong(j, "backends_died, but no two have");
-        }
-        return;
-    }
-    if (str_eq(code, STR("all_backends_unavailable")) && !j->rd.is_stream) {
-        struct str retry = http_find(h->header, h->header_count, "x-should-retry");
-        struct str after = http_find(h->header, h->header_count, "retry-after");
-        if (!str_eq(retry, STR("false")) || after.len == 0) {
-            wrong(j, "a 503 that does not say when to come again");
-        }
-    }
-    check_nobody_left(j);
 }
 
 /* --- the verdict --- */
@@ -502,7 +339,7 @@ static void check_request_id(struct judgement *j)
     struct str id = http_find(h->header, h->header_count, "x-request-id");
     struct str asked = j->x->plan.request_id;
     if (id.len == 0 || (asked.len > 0 && !str_eq(id, asked))) {
-        wrong(j, "x-request-id is missing or another one");
+        judgement_wrong(j, "x-request-id is missing or another one");
     }
 }
 
@@ -520,7 +357,7 @@ static void judge_answer(struct judgement *j)
     } else if (is_error || is_break) {
         j->oracle->errors += is_error ? 1 : 0;
         j->oracle->broken += is_break ? 1 : 0;
-        check_error(j);
+        judgement_check_error(j);
     } else {
         record_fail(j->oracle->record, x,
                     "neither whole nor an honest error: status %d, %s%s%s, %u [DONE]",
@@ -569,10 +406,10 @@ void oracle_judge(struct oracle *o, struct sim_exchange *x)
     } else if (o->record->is_cut && !x->is_complete) {
         o->cut++;
     } else if (!x->has_head) {
-        wrong(&j, "no answer at all");
+        judgement_wrong(&j, "no answer at all");
     } else {
         if (j.rd.flaw) {
-            wrong(&j, j.rd.flaw);
+            judgement_wrong(&j, j.rd.flaw);
         }
         check_time(&j);
         judge_answer(&j);
