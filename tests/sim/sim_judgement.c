@@ -16,12 +16,25 @@ static const struct server *server_of(const struct judgement *j, const struct ba
     return &j->oracle->servers->at[b->index];
 }
 
+/* Another one was at it already and has spoken: whatever this one says is too late. */
+static bool may_have_lost(const struct judgement *j, const struct ask *k)
+{
+    for (uint32_t i = 0; i < j->x->ask_count && j->oracle->setup->hedges; i++) {
+        const struct ask *other = &j->x->asks[i];
+        bool is_beside =
+            other->at_ms <= k->at_ms && (other->over_ms == 0 || other->over_ms >= k->at_ms);
+        if (other != k && is_beside && ask_has_spoken(other)) {
+            return true;
+        }
+    }
+    return j->oracle->setup->hedges && k->is_cancelled;
+}
+
 /* With enough time for its script left, even if half of it is kept for others. */
 static bool would_finish(const struct judgement *j, const struct ask *k)
 {
     uint64_t left_ms = j->due_ms > k->at_ms ? j->due_ms - k->at_ms : 0;
-    bool has_lost = j->oracle->setup->hedges && k->is_cancelled; /* to the other one */
-    return k->hope == HOPE_SURE && !k->is_killed && !has_lost &&
+    return k->hope == HOPE_SURE && !k->is_killed && !may_have_lost(j, k) &&
            left_ms >= 2 * (uint64_t)k->need_ms + SURE_SPARE_MS;
 }
 
@@ -38,6 +51,15 @@ static bool may_resume_at(const struct judgement *j, const struct backend *b)
     return policy != SETUP_OFF && j->x->plan.n == 1 && j->x->plan.call_count == 0 && !is_costly;
 }
 
+/* What was asked to go on by too many tokens said more than others would. */
+static bool is_over_limit(const struct judgement *j)
+{
+    const struct plan *p = &j->x->plan;
+    uint32_t given = 0;
+    return p->has_limit && !p->is_counted &&
+           said_is_prefix(&p->content[0], j->rd.choice[0].text, &given) && given > p->limit;
+}
+
 /* Why this backend did not have to finish it; NULL: it should have. */
 static const char *excuse_of(const struct judgement *j, const struct backend *b)
 {
@@ -47,8 +69,8 @@ static const char *excuse_of(const struct judgement *j, const struct backend *b)
     if (cannot_take(&j->x->plan, b)) {
         return "it cannot take it";
     }
-    if (j->x->doubled > 0 && !may_resume) {
-        return "it may have lost against another, and may not resume this";
+    if (is_over_limit(j)) {
+        return "there are more tokens than wanted, which nobody could count";
     }
     for (uint32_t i = 0; i < j->x->ask_count; i++) {
         const struct ask *k = &j->x->asks[i];

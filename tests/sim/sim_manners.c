@@ -60,7 +60,7 @@ static void check_again(const struct server *sv, const struct sim_exchange *x,
                         const struct ask *before)
 {
     bool was_useless = before->is_cancelled && before->status == 200 && !before->continues &&
-                       x->doubled == 0; /* else it was only too late */
+                       !sv->all->hedges; /* else it was only too late */
     if (before->over_ms == 0 || was_useless) {
         record_fail(sv->all->record, x, "%.*s is asked again %s", STR_FMT(sv->conf->name),
                     was_useless ? "after an answer that was cut off as useless"
