@@ -112,8 +112,9 @@ static void check_clients_error(const struct server *sv, const struct sim_exchan
 /* A backend of a better tier that never did anything wrong comes first. */
 static void check_preference(const struct server *sv, const struct sim_exchange *x)
 {
-    /* It may arrive before what it runs beside, which is still being dialed. */
-    bool is_hedge = sv->all->hedges && x->ask_count == 0;
+    /* It may arrive before what it runs beside, which is still being dialed and may never be
+     * there. */
+    bool is_hedge = sv->all->hedges && (x->ask_count == 0 || was_asked(x, sv));
     for (uint32_t i = 0; i < sv->all->count; i++) {
         const struct server *other = &sv->all->at[i];
         bool is_able = other->conf->type != BACKEND_OLLAMA || !plan_is_too_much(&x->plan);
