@@ -294,7 +294,8 @@ static void check_whole(struct judgement *j)
         check_choice(j, 0, j->rd.choice[0].text, "stop");
         return;
     }
-    if (!last || (last->hope == HOPE_SOME && !is_by(j, last) && is_used_up(j))) {
+    bool is_doubtful = last && (last->hope == HOPE_SOME || j->oracle->setup->hedges);
+    if (!last || (is_doubtful && !is_by(j, last) && is_used_up(j))) {
         check_used_up(j);
         return;
     }
