@@ -116,6 +116,9 @@ static bool read_limit(struct reading *rd)
         wanted = p->has_limit ? p->limit : ASSUMED_TOKENS;
         wanted = wanted < d->max_tokens ? wanted : d->max_tokens;
     }
+    if (!k->continues) {
+        rd->exchange->counted = 0; /* the answer may begin anew */
+    }
     k->has_limit = find_limit(rd->body, &k->limit);
     if (k->has_limit != (wanted != UINT64_MAX)) {
         return wrong(rd, k->has_limit ? "a limit that nobody wanted" : "the limit is missing");
