@@ -42,8 +42,11 @@ static void check_count(struct judgement *j, const struct backend *b)
     most += j->oracle->setup->hedges ? 1 : 0; /* who came too late may be the next */
     /* A stream goes on elsewhere at once; a collected answer is tried again like any other. */
     uint32_t most_continued = j->x->plan.stream ? 1 : 1 + b->retry.same_backend;
-    /* It refused to continue, and before it could be asked otherwise its slot was gone. */
-    most_continued += j->oracle->setup->has_slots ? 1 : 0;
+    if (j->oracle->setup->has_slots) {
+        /* It refused to continue, and before it could be asked otherwise its slot was gone. */
+        most_continued++;
+        most++;
+    }
     bool is_too_often = !j->x->plan.stream && fresh + continued > most;
     if (fresh > most || continued > most_continued || is_too_often) {
         record_fail(j->oracle->record, j->x, "%.*s is asked %u times, and %u times to continue",
