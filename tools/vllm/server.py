@@ -81,6 +81,16 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def serve_command(port: int) -> list[str]:
+    return [str(VENV / "bin" / "vllm"), "serve", str(VENV / "model"), "--host", "127.0.0.1", "--port", str(port),
+            "--served-model-name", MODEL_NAME, "--max-model-len", str(CONTEXT), "--enforce-eager"]
+
+
+def serve_environment() -> dict[str, str]:
+    """What it needs beside our own."""
+    return {**ENVIRONMENT, "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}"}
+
+
 class Vllm:
     """One vLLM server. `start` returns at once and `wait` when it can answer; both can be called again after
     it has ended or was ended. Always `stop` it, or its engine stays."""
@@ -101,12 +111,9 @@ class Vllm:
 
     def start(self) -> None:
         self.stop()
-        command = [VENV / "bin" / "vllm", "serve", VENV / "model", "--host", "127.0.0.1", "--port", str(self.port),
-                   "--served-model-name", MODEL_NAME, "--max-model-len", str(CONTEXT), "--enforce-eager"]
-        path = f"{VENV / 'bin'}:{os.environ['PATH']}"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={**os.environ, **ENVIRONMENT, "PATH": path})
+            self.process = subprocess.Popen(serve_command(self.port), stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env={**os.environ, **serve_environment()})
 
     def wait(self, limit_s: float = START_LIMIT_S) -> Vllm:
         end = time.monotonic() + limit_s

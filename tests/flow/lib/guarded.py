@@ -64,14 +64,14 @@ class Guard:
 
     def __init__(self, folder: pathlib.Path, mode: str = "", load: float = 0, more: list[str] | None = None,
                  command: list[str] | None = None, env: dict[str, str] | None = None, port: int | None = None,
-                 backend: str = "", prefix: list[str] | None = None, **extra: str):
+                 backend: str = "", prefix: list[str] | None = None, engine: pathlib.Path = ENGINE, **extra: str):
         self.folder = folder
         self.port = port or free_port()
         self.expected_code: int | None = 0
         self.lines: list[str] = []
         self.set_mode(mode)
         words = command if command is not None else [
-            sys.executable, "-S", str(ENGINE), "--port", str(self.port), "--state", str(folder),
+            sys.executable, "-S", str(engine), "--port", str(self.port), "--state", str(folder),
             "--load", str(load), *(more or [])]
         keys = {**DEFAULTS, **extra}
         text = "".join(f"{key}: {value}\n" for key, value in keys.items() if value)
