@@ -90,6 +90,15 @@ enum cause blame(const struct evidence *e, char *words, size_t size)
         (void)snprintf(words, size, "out of GPU memory, as its log says; %s", end);
         return CAUSE_OOM_GPU;
     }
+    bool is_crash = WIFSIGNALED(e->wait_status) && WTERMSIG(e->wait_status) != SIGKILL;
+    if (e->has_host_oom_lately && !e->has_cgroup && !is_crash) {
+        (void)snprintf(
+            words, size,
+            "out of host memory, as it seems: the kernel killed for it on this machine "
+            "a moment before; %s",
+            end);
+        return CAUSE_OOM_HOST;
+    }
     if (was_killed(e->wait_status) && !e->has_cgroup) {
         (void)snprintf(words, size,
                        "%s; by whom is unknown, the OOM killer perhaps: there is no cgroup of "

@@ -219,3 +219,9 @@ bool cgroup_oom_kills(const struct cgroup *c, uint64_t *count)
     return c->is_on &&
            cgroup_figure(read_in(c->engine, "memory.events", text), STR("oom_kill"), count);
 }
+
+bool cgroup_host_oom_kills(uint64_t *count)
+{
+    char text[TEXT_MAX];
+    return cgroup_figure(read_file("/proc/vmstat", text), STR("oom_kill"), count);
+}

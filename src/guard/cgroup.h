@@ -49,6 +49,10 @@ size_t cgroup_pids(const struct cgroup *c, pid_t *pids, size_t max);
 /* How often the kernel has killed in it for want of memory. False: it cannot be told. */
 bool cgroup_oom_kills(const struct cgroup *c, uint64_t *count);
 
+/* The same for the whole machine (/proc/vmstat), whatever cgroups there are. False: not told.
+ */
+bool cgroup_host_oom_kills(uint64_t *count);
+
 /* Pure: the path of the v2 cgroup in the text of /proc/PID/cgroup ("0::/a/b"), empty if there
  * is none; and the folder where v2 is mounted (last), in the text of /proc/mounts. */
 struct str cgroup_own_path(struct str text);

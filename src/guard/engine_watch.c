@@ -343,6 +343,7 @@ static void take_report(struct watch *w, bool is_computing, uint64_t now_ms)
     if (w->counters.status != 200 ||
         w->sources[w->source].read(ask_body(&w->counters), &r) != ERR_OK) {
         w->source += w->pulse.has_counters ? 0 : 1; /* this server does not tell it there */
+        pulse_on_silence(&w->pulse, is_computing, now_ms);
         return;
     }
     pulse_on_counters(&w->pulse,
@@ -362,12 +363,15 @@ static void run_counters(struct watch *w, bool is_computing, uint64_t now_ms)
         return;
     }
     enum err e = ask_next(&w->counters, now_ms);
+    if (e == ERR_AGAIN) {
+        return;
+    }
     if (e == ERR_OK) {
         take_report(w, is_computing, now_ms);
+    } else {
+        pulse_on_silence(&w->pulse, is_computing, now_ms);
     }
-    if (e != ERR_AGAIN) {
-        ask_close(&w->counters);
-    }
+    ask_close(&w->counters);
 }
 
 /* A backend that makes no tokens (embeddings) can only be judged by its health. */

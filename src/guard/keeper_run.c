@@ -14,7 +14,10 @@
  * The backend's processes: started, reaped, looked at, killed.
  */
 
-enum { OTHERS_MAX = HOOKS_AT_ONCE + KEEPER_STRANGERS_MAX };
+enum {
+    OTHERS_MAX = HOOKS_AT_ONCE + KEEPER_STRANGERS_MAX,
+    OOM_LATELY_MS = 15000 /* vLLM's front outlives its engine by up to 11 s */
+};
 
 /* --- looking --- */
 
@@ -47,9 +50,21 @@ static void scan(struct keeper *k)
     }
 }
 
+/* Whether the kernel has just killed for memory, somewhere on this machine. */
+static bool has_host_oom_lately(struct keeper *k)
+{
+    uint64_t count = 0;
+    if (cgroup_host_oom_kills(&count) && count > k->host_oom_count) {
+        k->host_oom_count = count;
+        k->host_oom_ms = k->now_ms;
+    }
+    return k->host_oom_ms > 0 && k->now_ms < k->host_oom_ms + OOM_LATELY_MS;
+}
+
 void keeper_look(struct keeper *k)
 {
     scan(k);
+    (void)has_host_oom_lately(k);
     for (size_t i = 0; i < k->offspring.count; i++) {
         note_pid(k, k->offspring.pids[i]);
     }
@@ -144,6 +159,8 @@ static void begin_run(struct keeper *k)
     k->seen_ticks = 0;
     k->census_due_ms = 0;
     k->has_oom_count = cgroup_oom_kills(&k->cgroup, &k->oom_count);
+    (void)cgroup_host_oom_kills(&k->host_oom_count);
+    k->host_oom_ms = 0;
 }
 
 static unsigned on_no_start(struct keeper *k, enum err e, int why)
@@ -216,6 +233,7 @@ static unsigned on_main_ended(struct keeper *k, int status)
     struct evidence e = {.wait_status = status,
                          .has_killed_for_oom = has_killed_for_oom(k),
                          .has_cgroup = k->has_oom_count,
+                         .has_host_oom_lately = has_host_oom_lately(k),
                          .has_gpu_memory_line = k->plan.has_gpu_memory_line};
     enum cause cause = blame(&e, why, sizeof(why));
     unsigned orders = plan_on_exit(&k->plan, cause, why, k->now_ms);

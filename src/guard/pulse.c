@@ -1,25 +1,46 @@
 #include "guard/pulse.h"
 
-enum { PROBES_WITHOUT_COUNTERS = 2 };
+enum { PROBES_WITHOUT_DOUBT = 2 };
 
 void pulse_start(struct pulse *p, uint32_t hang_ms, uint64_t now_ms)
 {
     *p = (struct pulse){.hang_ms = hang_ms, .probe_due_ms = now_ms + hang_ms};
 }
 
-void pulse_on_counters(struct pulse *p, const struct pulse_counters *c, uint64_t now_ms)
+static void begin_doubt(struct pulse *p, uint64_t now_ms)
 {
-    bool stands_still = p->has_counters && c->in_flight > 0 && c->progress == p->progress;
-    p->has_counters = true;
-    p->progress = c->progress;
-    p->is_patient = c->may_prefill && c->is_computing;
-    if (!stands_still) {
-        p->doubt_ms = 0;
-    } else if (p->doubt_ms == 0) {
+    if (p->doubt_ms == 0) {
         p->doubt_ms = now_ms;
     }
-    /* Figures that move outweigh a probe that waits behind a full batch. */
-    p->failed = stands_still || c->in_flight == 0 ? p->failed : 0;
+}
+
+void pulse_on_counters(struct pulse *p, const struct pulse_counters *c, uint64_t now_ms)
+{
+    bool has_moved = !p->has_counters || c->progress != p->progress;
+    p->has_counters = true;
+    p->progress = c->progress;
+    p->may_prefill = c->may_prefill;
+    p->is_patient = c->may_prefill && c->is_computing;
+    p->is_silent = false;
+    if (has_moved || c->in_flight == 0) {
+        p->doubt_ms = 0;
+    } else {
+        begin_doubt(p, now_ms);
+    }
+    if (has_moved) {
+        p->still_ms = now_ms;
+        /* Figures that move outweigh a probe that waits behind a full batch. */
+        p->failed = 0;
+    }
+}
+
+void pulse_on_silence(struct pulse *p, bool is_computing, uint64_t now_ms)
+{
+    if (p->has_counters) {
+        p->is_patient = p->may_prefill && is_computing;
+        p->is_silent = true;
+        begin_doubt(p, now_ms);
+    }
 }
 
 void pulse_on_health(struct pulse *p, bool is_well, uint64_t now_ms)
@@ -42,6 +63,12 @@ static bool is_in_doubt(const struct pulse *p, uint64_t now_ms)
     return is_over(p->doubt_ms, limit_ms, now_ms) || is_over(p->unwell_ms, p->hang_ms, now_ms);
 }
 
+/* Nothing speaks for it: there are no figures, or they have not moved for long. */
+static bool is_quiet(const struct pulse *p, uint64_t now_ms)
+{
+    return !p->has_counters || now_ms >= p->still_ms + (uint64_t)p->hang_ms * PULSE_IDLE_FACTOR;
+}
+
 void pulse_accuse(struct pulse *p)
 {
     p->is_accused = true;
@@ -52,7 +79,7 @@ bool pulse_wants_token(struct pulse *p, uint64_t now_ms)
     if (p->hang_ms == 0 || p->is_probing || p->is_hung) {
         return false;
     }
-    bool is_due = !p->has_counters && now_ms >= p->probe_due_ms;
+    bool is_due = now_ms >= p->probe_due_ms && is_quiet(p, now_ms);
     p->is_probing = is_due || p->is_accused || is_in_doubt(p, now_ms);
     return p->is_probing;
 }
@@ -72,10 +99,11 @@ void pulse_on_token(struct pulse *p, enum pulse_token t, uint64_t now_ms)
         p->failed++;
         /* It may have begun to move while the probe waited. */
         bool is_confirmed = p->is_accused || is_in_doubt(p, now_ms);
-        bool is_silent = !p->has_counters && p->failed >= PROBES_WITHOUT_COUNTERS;
-        p->is_hung = is_confirmed || is_silent;
+        bool is_mute = p->failed >= PROBES_WITHOUT_DOUBT && is_quiet(p, now_ms);
+        p->is_hung = is_confirmed || is_mute;
     } else {
         p->failed = 0;
+        p->still_ms = now_ms;
     }
     if (!p->is_hung) {
         p->is_accused = false;
@@ -85,6 +113,9 @@ void pulse_on_token(struct pulse *p, enum pulse_token t, uint64_t now_ms)
 
 const char *pulse_doubt(const struct pulse *p)
 {
+    if (p->doubt_ms != 0 && p->is_silent) {
+        return "its counters are not answered any more";
+    }
     if (p->doubt_ms != 0) {
         return "work in flight, but no token comes";
     }

@@ -29,6 +29,7 @@ admin: 127.0.0.1:0
 deadlines: {{connect: 1s, first_token: 5s, stall: 5s, total: 3m}}
 health: {{interval: 500ms, timeout: 5s, degraded_after: 5s, up_after: 1, hang_after: 5s, counters: 1s}}
 breaker: {{trial: 500ms, trial_max: 2s, dwell: 0, slow_start: 0}}
+streams: {{calibrate: 0}}
 log: {{level: debug}}
 backends:
   engine: {{type: vllm, url: '{engine}'}}
@@ -130,7 +131,7 @@ def restart(server, story, told, title: str, how, words: str = "DOWN") -> dict:
     count = server.guard.told()["restarts"]["total"]
     story.hurt(lambda: how(old))
     _, incident = story.wait_seen(words)
-    wait_until(lambda: server.guard.told()["pid"] not in (0, old["api"]), 120, "a new one is started")
+    wait_until(lambda: server.guard.told().get("pid") not in (None, 0, old["api"]), 120, "a new one is started")
     assert not [name for name, pid in old.items() if is_alive(pid)]
     back = story.wait_well(count + 1)
     told(story.end(title, incident))
@@ -155,3 +156,20 @@ def test_it_is_restarted_when_its_engine_stands_still(server, story, told):
 
     incident = restart(server, story, told, "vLLM, EngineCore stopped, /health 200", stop, "no token comes")
     assert incident["cause"] == "hang"
+
+
+def test_an_engine_that_came_to_a_halt_with_nothing_to_do_is_found_too(server, story, told):
+    """Its figures say that it is idle for ever, whoever waits."""
+    running = []
+
+    def stop(old) -> None:
+        os.kill(old["EngineCore"], signal.SIGSTOP)
+        story.load.go_on()
+        wait_until(lambda: server.guard.told()["state"] == "READY" and story.load.served_by("standby", story.hurt_at, 3),
+                   60, "tier 2 serves")
+        running.append(server.figure("vllm:num_requests_running"))
+
+    story.load.rest()
+    wait_until(lambda: server.figure("vllm:num_requests_running") == 0, 30, "it is idle")
+    incident = restart(server, story, told, "vLLM, EngineCore stopped while idle", stop)
+    assert running == [0] and incident["cause"] == "hang"

@@ -83,7 +83,9 @@ class Load:
     def __init__(self, gateway: Gateway, streams: int = 3, plain: int = 1, text: str | None = WHOLE, **body):
         self.gateway, self.text, self.body = gateway, text, body
         self.asked: list[Asked] = []
-        self.is_over = threading.Event()
+        self.is_over, self.may_ask = threading.Event(), threading.Event()
+        self.may_ask.set()
+        self.busy: dict[int, bool] = {}
         kinds = [True] * streams + [False] * plain
         self.threads = [threading.Thread(target=self._ask, args=(k,), daemon=True) for k in kinds]
 
@@ -98,8 +100,25 @@ class Load:
         for t in self.threads:
             t.join(60)
 
+    def rest(self) -> None:
+        """What is asked already is waited for; then nobody asks until `go_on`."""
+        self.may_ask.clear()
+        wait_until(lambda: self.at_work == 0, 60, "all are answered")
+
+    def go_on(self) -> None:
+        self.may_ask.set()
+
+    @property
+    def at_work(self) -> int:
+        return sum(self.busy.values())
+
     def _ask(self, stream: bool) -> None:
+        me = threading.get_ident()
         while not self.is_over.is_set():
+            self.busy[me] = self.may_ask.is_set()
+            if not self.busy[me]:
+                self.may_ask.wait(LOOK_S)
+                continue
             began = time.monotonic()
             try:
                 answer = self.gateway.chat(stream=stream, timeout=60, **self.body)

@@ -123,3 +123,63 @@ def test_it_loads_for_longer_than_it_may(story):
     s.wait_well(2)
     nothing_was_left(s)
     s.end("a load that takes too long", told["incident"])
+
+
+# --- memory ---
+
+
+@pytest.fixture
+def memory_limit():
+    """A cgroup of ours with a limit of its memory: the keys that a guard needs to put its backend into it, or the
+    words that put guard and all into it where the memory controller is still one of cgroup v1."""
+    made = None
+    try:
+        for parent, is_v2 in ((own_cgroup, True), (own_v1_cgroup, False)):
+            folder = parent() / f"fallthrough-story-{os.getpid()}"
+            folder.mkdir()
+            made = folder
+            limit = folder / ("memory.max" if is_v2 else "memory.limit_in_bytes")
+            if limit.exists():
+                break
+            folder.rmdir()
+            made = None
+        if made is None:
+            pytest.skip("no memory controller, neither in cgroup v2 nor in v1")
+        limit.write_text(str(160 << 20))
+    except OSError as e:
+        if made:
+            made.rmdir()
+        pytest.skip(f"no cgroup with a limit of memory can be made here: {e}")
+    yield {"cgroup": str(made)} if is_v2 else {"prefix": [
+        "sh", "-c", f'echo $$ >{made}/cgroup.procs && exec "$@"', "sh"]}
+    for inner in ("engine", "guard"):
+        if (made / inner).exists():
+            (made / inner).rmdir()
+    wait_until(lambda: not (made / "cgroup.procs").read_text(), 20, "it is empty")
+    made.rmdir()
+
+
+def own_v1_cgroup() -> pathlib.Path:
+    """Of the memory controller of cgroup v1; where it is mounted elsewhere, or not at all, its folder does not exist."""
+    own = next((line.split(":")[2] for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+                if line.split(":")[1] == "memory"), "/none")
+    return pathlib.Path("/sys/fs/cgroup/memory") / own.lstrip("/")
+
+
+def test_the_kernel_kills_it_for_memory(memory_limit, story):
+    s = story(on_oom="[[--less, memory]]", **memory_limit)
+    s.begin()
+
+    def eat() -> None:
+        s.guard.set_mode("eat")
+        wait_until(lambda: not is_alive(core), 60, "it has eaten too much")
+        s.guard.set_mode("")
+
+    core = family(s.guard.folder, "core")
+    s.hurt(eat)
+    _, incident = s.wait_seen()
+    assert incident["cause"] == "oom_host" and "out of host memory" in incident["reason"]
+    s.wait_well()
+    assert s.guard.starts()[-1]["args"][-2:] == ["--less", "memory"]
+    nothing_was_left(s)
+    s.end("killed for memory by the kernel", incident)

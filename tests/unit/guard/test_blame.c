@@ -56,6 +56,21 @@ static void tells_an_oom_kill_from_any_other_kill(void **state)
     assert_int_equal(judge(e, "the OOM killer perhaps"), CAUSE_SIGNAL);
 }
 
+static void without_a_cgroup_a_kill_of_the_machine_in_the_same_moment_is_believed(void **state)
+{
+    struct evidence e = {.wait_status = SIGKILL, .has_host_oom_lately = true};
+    (void)state;
+    assert_int_equal(judge(e, "out of host memory, as it seems"), CAUSE_OOM_HOST);
+    assert_int_equal(judge(e, "ended by signal 9"), CAUSE_OOM_HOST);
+    e.wait_status = exited(0); /* its engine was killed, and vLLM leaves politely */
+    assert_int_equal(judge(e, "as it seems"), CAUSE_OOM_HOST);
+    e.wait_status = SIGSEGV; /* that is no way to leave for want of a process */
+    assert_int_equal(judge(e, "signal 11"), CAUSE_SIGNAL);
+    e.wait_status = SIGKILL; /* the backend's own cgroup knows better */
+    e.has_cgroup = true;
+    assert_int_equal(judge(e, "ended by signal 9"), CAUSE_SIGNAL);
+}
+
 static void believes_its_log_about_the_gpu(void **state)
 {
     struct evidence e = {.wait_status = exited(1), .has_gpu_memory_line = true};
@@ -104,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_exit_with_0_is_a_failure_like_any_other),
         cmocka_unit_test(tells_an_oom_kill_from_any_other_kill),
+        cmocka_unit_test(without_a_cgroup_a_kill_of_the_machine_in_the_same_moment_is_believed),
         cmocka_unit_test(believes_its_log_about_the_gpu),
         cmocka_unit_test(knows_the_lines_of_the_engines),
         cmocka_unit_test(only_memory_is_helped_by_less_of_it),

@@ -79,15 +79,117 @@ static void a_token_late_behind_a_full_batch_is_no_hang(void **state)
     assert_false(p.is_hung);
 }
 
-static void nothing_in_flight_is_no_doubt(void **state)
+/* vLLM's figures are those that the engine told last: an engine that stands still with nothing
+ * to do goes on to have nothing to do, whatever waits in front of it. */
+static void who_is_idle_for_long_is_asked_for_a_token_now_and_then(void **state)
 {
     struct pulse p;
     (void)state;
     begin(&p);
-    for (uint64_t t = 2000; t < 20 * HANG; t += 2000) {
-        count(&p, 5, 0, t);
-        assert_false(pulse_wants_token(&p, t));
+    for (uint64_t round = 0; round < 3; round++) {
+        uint64_t from = 1000 + round * PULSE_IDLE_FACTOR * HANG;
+        uint64_t due = from + PULSE_IDLE_FACTOR * HANG;
+        for (uint64_t t = from + 2000; t < due; t += 2000) {
+            count(&p, 5 + round, 0, t);
+            assert_false(pulse_wants_token(&p, t));
+        }
+        assert_true(pulse_wants_token(&p, due));
+        pulse_on_token(&p, PULSE_TOKEN_CAME, due);
+        count(&p, 5 + round + 1, 0, due);
+        assert_false(p.is_hung);
     }
+}
+
+static void who_is_idle_and_makes_no_token_twice_hangs(void **state)
+{
+    struct pulse p;
+    uint64_t due = 1000 + PULSE_IDLE_FACTOR * HANG;
+    (void)state;
+    begin(&p);
+    count(&p, 5, 0, due);
+    assert_true(pulse_wants_token(&p, due));
+    pulse_on_token(&p, PULSE_TOKEN_NONE, due + 20000);
+    assert_false(p.is_hung);
+    assert_string_equal(pulse_doubt(&p), "it makes no token");
+    assert_false(pulse_wants_token(&p, due + 20000 + HANG - 1));
+    assert_true(pulse_wants_token(&p, due + 20000 + HANG));
+    pulse_on_token(&p, PULSE_TOKEN_NONE, due + 40000 + HANG);
+    assert_true(p.is_hung);
+}
+
+static void figures_that_move_between_two_failed_tokens_acquit(void **state)
+{
+    struct pulse p;
+    uint64_t due = 1000 + PULSE_IDLE_FACTOR * HANG;
+    (void)state;
+    begin(&p);
+    count(&p, 5, 0, due);
+    assert_true(pulse_wants_token(&p, due));
+    pulse_on_token(&p, PULSE_TOKEN_NONE, due + 20000);
+    count(&p, 6, 0, due + 30000);
+    assert_string_equal(pulse_doubt(&p), "");
+    assert_false(pulse_wants_token(&p, due + 20000 + HANG));
+}
+
+static void a_refusal_of_an_idle_one_proves_nothing(void **state)
+{
+    struct pulse p;
+    uint64_t due = 1000 + PULSE_IDLE_FACTOR * HANG;
+    (void)state;
+    begin(&p);
+    assert_true(pulse_wants_token(&p, due));
+    pulse_on_token(&p, PULSE_TOKEN_UNKNOWN, due);
+    assert_false(pulse_wants_token(&p, due + PULSE_IDLE_FACTOR * HANG - 1));
+    assert_true(pulse_wants_token(&p, due + PULSE_IDLE_FACTOR * HANG));
+}
+
+/* llama.cpp answers /slots between two steps of its engine, and /health always. */
+static void counters_that_fall_silent_are_a_doubt(void **state)
+{
+    struct pulse p;
+    (void)state;
+    begin(&p);
+    pulse_on_silence(&p, false, 5000);
+    pulse_on_silence(&p, false, 9000);
+    assert_string_equal(pulse_doubt(&p), "its counters are not answered any more");
+    assert_false(pulse_wants_token(&p, 5000 + HANG - 1));
+    assert_true(pulse_wants_token(&p, 5000 + HANG));
+    pulse_on_token(&p, PULSE_TOKEN_NONE, 5000 + HANG + 20000);
+    assert_true(p.is_hung);
+}
+
+static void counters_that_are_answered_again_acquit(void **state)
+{
+    struct pulse p;
+    (void)state;
+    begin(&p);
+    pulse_on_silence(&p, false, 5000);
+    count(&p, 9, 1, 9000);
+    assert_string_equal(pulse_doubt(&p), "");
+    assert_false(pulse_wants_token(&p, 5000 + HANG));
+}
+
+static void silence_is_borne_for_longer_over_a_long_prompt(void **state)
+{
+    struct pulse p;
+    struct pulse_counters c = {
+        .progress = 9, .in_flight = 1, .may_prefill = true, .is_computing = true};
+    (void)state;
+    begin(&p);
+    pulse_on_counters(&p, &c, 2000);
+    pulse_on_silence(&p, true, 4000);
+    assert_false(pulse_wants_token(&p, 4000 + PULSE_PREFILL_FACTOR * HANG - 1));
+    pulse_on_silence(&p, false, 4000 + HANG); /* it does not compute */
+    assert_true(pulse_wants_token(&p, 4000 + HANG));
+}
+
+static void counters_that_never_were_there_are_no_silence(void **state)
+{
+    struct pulse p;
+    (void)state;
+    pulse_start(&p, HANG, 1000);
+    pulse_on_silence(&p, false, 2000);
+    assert_string_equal(pulse_doubt(&p), "");
 }
 
 static void counters_that_fall_are_progress(void **state)
@@ -177,7 +279,14 @@ int main(void)
         cmocka_unit_test(standing_figures_alone_are_not),
         cmocka_unit_test(a_refused_question_proves_nothing),
         cmocka_unit_test(a_token_late_behind_a_full_batch_is_no_hang),
-        cmocka_unit_test(nothing_in_flight_is_no_doubt),
+        cmocka_unit_test(who_is_idle_for_long_is_asked_for_a_token_now_and_then),
+        cmocka_unit_test(who_is_idle_and_makes_no_token_twice_hangs),
+        cmocka_unit_test(figures_that_move_between_two_failed_tokens_acquit),
+        cmocka_unit_test(a_refusal_of_an_idle_one_proves_nothing),
+        cmocka_unit_test(counters_that_fall_silent_are_a_doubt),
+        cmocka_unit_test(counters_that_are_answered_again_acquit),
+        cmocka_unit_test(silence_is_borne_for_longer_over_a_long_prompt),
+        cmocka_unit_test(counters_that_never_were_there_are_no_silence),
         cmocka_unit_test(counters_that_fall_are_progress),
         cmocka_unit_test(a_long_prompt_is_waited_for_while_it_computes),
         cmocka_unit_test(a_silent_health_page_is_a_doubt_too),
