@@ -1,5 +1,7 @@
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/probe_child.h"
 #include "cmd/agent_cmd.h"
@@ -29,8 +31,22 @@ static void print_usage(FILE *out)
     fprintf(out, "\n'fallthrough COMMAND --help' explains one command.\n");
 }
 
+/* Whoever started us may have closed one of them. What is opened in its place would be written
+ * to as if it were a terminal, and libuv aborts when it is to close it. */
+static void open_standard_streams(void)
+{
+    int fd = STDIN_FILENO;
+    while (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = open("/dev/null", O_RDWR);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_streams();
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_usage(stdout);

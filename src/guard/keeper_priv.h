@@ -52,7 +52,7 @@ struct keeper {
     uint64_t oom_count;      /* at the start of this run */
     uint64_t host_oom_count; /* of the machine, at the last look */
     uint64_t host_oom_ms;    /* when it was seen to rise during this run; 0: never */
-    pid_t strangers[KEEPER_STRANGERS_MAX]; /* descendants of ours before the first start */
+    struct offspring_other strangers[KEEPER_STRANGERS_MAX]; /* ours before the first start */
     size_t stranger_count;
     struct hush hush; /* what is starred out of them */
     struct log_ring lines;

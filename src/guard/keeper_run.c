@@ -35,9 +35,13 @@ static void note_pid(struct keeper *k, pid_t pid)
 
 static void scan(struct keeper *k)
 {
-    pid_t others[OTHERS_MAX];
+    struct offspring_other others[OTHERS_MAX];
+    pid_t hooks[HOOKS_AT_ONCE];
     pid_t inside[KEEPER_PIDS_MAX];
-    size_t count = hooks_pids(&k->hooks, others);
+    size_t count = hooks_pids(&k->hooks, hooks);
+    for (size_t i = 0; i < count; i++) {
+        others[i] = (struct offspring_other){.pid = hooks[i]}; /* not reaped yet */
+    }
     for (size_t i = 0; i < k->stranger_count; i++) {
         others[count++] = k->strangers[i];
     }
@@ -80,7 +84,8 @@ static void note_strangers(struct keeper *k)
 {
     offspring_scan(&k->offspring, &(struct offspring_query){.root = getpid()});
     for (size_t i = 0; i < k->offspring.count && i < KEEPER_STRANGERS_MAX; i++) {
-        k->strangers[k->stranger_count++] = k->offspring.pids[i];
+        k->strangers[k->stranger_count++] =
+            (struct offspring_other){.pid = k->offspring.pids[i], .born = k->offspring.born[i]};
     }
 }
 

@@ -2,11 +2,13 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -15,7 +17,8 @@ enum {
     STAT_MAX = 1024,
     PATH_SIZE = 64,
     ROOM_FIRST = 64,
-    TICKS_AT = 11 /* fields after state */
+    TICKS_AT = 11, /* fields after state */
+    BORN_AT = 18
 };
 
 /* All processes of the machine, as they were seen one after another. */
@@ -43,7 +46,7 @@ static bool next_number(struct str *text, int64_t *out)
 /* "1234 (a name) S 1 1234 …": the name ends at the last ')'. */
 bool stat_line_parse(struct str text, struct stat_line *out)
 {
-    int64_t field[TICKS_AT + 1];
+    int64_t field[BORN_AT + 1];
     uint64_t pid = 0;
     const char *end = text.len > 0 ? memrchr(text.ptr, ')', text.len) : NULL;
     struct str head = text;
@@ -55,7 +58,7 @@ bool stat_line_parse(struct str text, struct stat_line *out)
     if (state.len != 1) {
         return false;
     }
-    for (size_t i = 0; i <= TICKS_AT; i++) {
+    for (size_t i = 0; i <= BORN_AT; i++) {
         if (!next_number(&rest, &field[i])) {
             return false;
         }
@@ -65,7 +68,8 @@ bool stat_line_parse(struct str text, struct stat_line *out)
                            .parent = (pid_t)field[0],
                            .group = (pid_t)field[1],
                            .state = state.ptr[0],
-                           .ticks = (uint64_t)field[TICKS_AT - 1] + (uint64_t)field[TICKS_AT]};
+                           .ticks = (uint64_t)field[TICKS_AT - 1] + (uint64_t)field[TICKS_AT],
+                           .born = (uint64_t)field[BORN_AT]};
     return true;
 }
 
@@ -149,10 +153,25 @@ static int order_lines(const void *x, const void *y)
     return (a->pid > b->pid) - (a->pid < b->pid);
 }
 
-static bool is_other(const struct offspring_query *q, const struct stat_line *line)
+static const struct stat_line *find(const struct census *c, pid_t pid)
+{
+    const struct stat_line wanted = {.pid = pid};
+    return c->count > 0 ? bsearch(&wanted, c->lines, c->count, sizeof(c->lines[0]), order_lines)
+                        : NULL;
+}
+
+static bool is_somebody_else_now(const struct census *c, const struct offspring_other *o)
+{
+    const struct stat_line *now = o->born != 0 ? find(c, o->pid) : NULL;
+    return now && now->born != o->born;
+}
+
+static bool is_other(const struct census *c, const struct offspring_query *q,
+                     const struct stat_line *line)
 {
     for (size_t i = 0; i < q->other_count; i++) {
-        if (q->others[i] == line->pid || q->others[i] == line->group) {
+        const struct offspring_other *o = &q->others[i];
+        if ((o->pid == line->pid || o->pid == line->group) && !is_somebody_else_now(c, o)) {
             return true;
         }
     }
@@ -162,13 +181,8 @@ static bool is_other(const struct offspring_query *q, const struct stat_line *li
 static bool is_child_of_ours(const struct census *c, const struct offspring_query *q,
                              pid_t parent)
 {
-    if (parent == q->root) {
-        return true;
-    }
-    const struct stat_line wanted = {.pid = parent};
-    const struct stat_line *found =
-        bsearch(&wanted, c->lines, c->count, sizeof(c->lines[0]), order_lines);
-    return found && c->is_ours[found - c->lines];
+    const struct stat_line *found = parent != q->root ? find(c, parent) : NULL;
+    return parent == q->root || (found && c->is_ours[found - c->lines]);
 }
 
 /* A generation a round, or more: parents are mostly older, and have lower numbers. */
@@ -182,7 +196,7 @@ static void mark(struct census *c, const struct offspring_query *q)
     while (has_changed) {
         has_changed = false;
         for (size_t i = 0; i < c->count; i++) {
-            if (!c->is_ours[i] && !is_other(q, &c->lines[i]) &&
+            if (!c->is_ours[i] && !is_other(c, q, &c->lines[i]) &&
                 is_child_of_ours(c, q, c->lines[i].parent)) {
                 c->is_ours[i] = true;
                 has_changed = true;
@@ -202,7 +216,9 @@ static void put(struct offspring *o, const struct stat_line *line)
     if (o->count == o->room) {
         o->room = o->room > 0 ? o->room * 2 : ROOM_FIRST;
         o->pids = mem_resize(o->pids, o->room * sizeof(o->pids[0]));
+        o->born = mem_resize(o->born, o->room * sizeof(o->born[0]));
     }
+    o->born[o->count] = line->born;
     o->pids[o->count++] = line->pid;
     o->stuck += has_stuck ? 1 : 0;
     o->ticks += line->ticks;
@@ -240,15 +256,36 @@ void offspring_add(struct offspring *o, pid_t pid)
     }
 }
 
+/* Its pid can have become another one's since: the descriptor holds on to whoever has it now.
+ */
+static void send_signal(pid_t pid, uint64_t born, int number)
+{
+    char path[PATH_SIZE];
+    struct stat_line line;
+    int fd = pidfd_open(pid, 0);
+    bool has_none = fd < 0 && errno == ENOSYS;
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    bool is_same = (fd >= 0 || has_none) && read_stat(path, &line) && line.born == born;
+    if (is_same && has_none) {
+        (void)kill(pid, number);
+    } else if (is_same) {
+        (void)pidfd_send_signal(fd, number, NULL, 0);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 void offspring_signal(const struct offspring *o, int number)
 {
     for (size_t i = 0; i < o->count; i++) {
-        (void)kill(o->pids[i], number);
+        send_signal(o->pids[i], o->born[i], number);
     }
 }
 
 void offspring_fini(struct offspring *o)
 {
     free(o->pids);
+    free(o->born);
     *o = (struct offspring){.count = 0};
 }

@@ -123,6 +123,25 @@ static enum err judge(int error, int *why)
     return error == 0 ? ERR_OK : ERR_IO;
 }
 
+/* Until it has its own: a handler of ours that ran in the child would speak to our loop,
+ * through a pipe that both share, of a signal that was not meant for us. */
+static pid_t fork_deaf(const struct process_conf *conf, char **env, int report_fd)
+{
+    sigset_t all;
+    sigset_t before;
+    pid_t parent = getpid();
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t child = fork();
+    if (child == 0) {
+        become(conf, env, parent, report_fd);
+    }
+    int error = errno;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return child;
+}
+
 enum err process_start(const struct process_conf *conf, pid_t *pid, int *why)
 {
     int report[2];
@@ -131,11 +150,7 @@ enum err process_start(const struct process_conf *conf, pid_t *pid, int *why)
         return ERR_NO_FDS;
     }
     char **env = make_environment(conf->env);
-    pid_t parent = getpid();
-    pid_t child = fork();
-    if (child == 0) {
-        become(conf, env, parent, report[1]);
-    }
+    pid_t child = fork_deaf(conf, env, report[1]);
     int fork_errno = errno;
     (void)close(report[1]);
     int error = child < 0 ? fork_errno : read_report(report[0]);

@@ -128,6 +128,30 @@ def test_a_stopped_process_is_found_by_its_silence(guard):
     assert not is_alive(first)
 
 
+def test_counters_that_are_answered_no_more_are_found(guard):
+    """llama.cpp answers /health always, and /slots between two steps of its engine."""
+    g = guard(hang_after="500ms", probe_timeout="500ms", health_timeout="300ms")
+    first = g.wait_state("READY")["pid"]
+    wait_until(lambda: g.get("/health"), what="its counters have been read")
+    time.sleep(0.5)
+    g.set_mode("mute")
+    wait_until(lambda: not is_alive(first), 20, "the hung one has gone")
+    g.set_mode("")
+    incident = g.wait_restarted()["incident"]
+    assert incident["cause"] == "hang" and "its counters are not answered any more" in incident["reason"]
+
+
+def test_an_engine_that_came_to_a_halt_idle_is_found(guard):
+    """As of vLLM, whose front goes on to tell what the engine said last."""
+    g = guard(hang_after="300ms", probe_timeout="300ms")
+    first = g.wait_state("READY")["pid"]
+    g.set_mode("halt")
+    wait_until(lambda: not is_alive(first), 20, "the hung one has gone")
+    g.set_mode("")
+    incident = g.wait_restarted()["incident"]
+    assert incident["cause"] == "hang" and "it makes no token" in incident["reason"]
+
+
 def test_a_dead_health_page_is_found(guard):
     """An engine is dead, its server lives on and answers 503."""
     g = guard(hang_after="500ms", probe_timeout="500ms")
@@ -425,3 +449,12 @@ def test_words_on_the_command_line_count_more_than_the_file(tmp_path: pathlib.Pa
     process.terminate()
     assert process.wait(20) == 0
     process.stdout.close()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_it_can_be_started_with_closed_standard_streams(guard, closed):
+    """Its loop would get their numbers, and abort at the end."""
+    g = guard(prefix=["sh", "-c", f'exec "$@" {closed}', "sh"])
+    pid = g.wait_state("READY")["pid"]
+    assert g.stop() == 0
+    assert not is_alive(pid)

@@ -112,8 +112,10 @@ class Handler(BaseHTTPRequestHandler):
             dead = mode() in ("no_health",)
             self.answer(503 if loading or dead else 200, '{"error":{"message":"Loading model"}}' if loading else "")
         elif self.path == "/metrics":
+            if mode() == "mute":
+                time.sleep(600)
             busy = mode() in ("hang", "busy")
-            made = 7 if mode() == "hang" else int(time.monotonic() * 10)
+            made = 7 if mode() in ("hang", "halt") else int(time.monotonic() * 10)
             self.answer(200, f"vllm:num_requests_running {int(busy)}\nvllm:num_requests_waiting 0\n"
                              f"vllm:generation_tokens_total {made}\n", "text/plain")
         elif self.path == "/v1/models":
@@ -125,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with open(state / "asked", "a", encoding="utf-8") as f:
             f.write(json.dumps({"path": self.path, "body": body}) + "\n")
-        if mode() in ("hang", "busy"):
+        if mode() in ("hang", "busy", "mute", "halt"):
             time.sleep(600)
         if mode() == "refuse":
             self.answer(401, '{"error":"Unauthorized"}')

@@ -18,12 +18,15 @@ static void reads_names_with_spaces_and_parentheses(void **state)
     struct stat_line l;
     (void)state;
     assert_true(stat_line_parse(
-        STR("4242 (a ) S 1 (x) y) D 17 4200 4200 0 -1 4194304 1 2 3 4 55 66 7 8 20 0 1"), &l));
+        STR("4242 (a ) S 1 (x) y) D 17 4200 4200 0 -1 4194304 1 2 3 4 55 66 7 8 20 0 1 0 "
+            "987654 0"),
+        &l));
     assert_int_equal(l.pid, 4242);
     assert_int_equal(l.state, 'D');
     assert_int_equal(l.parent, 17);
     assert_int_equal(l.group, 4200);
     assert_int_equal(l.ticks, 121);
+    assert_int_equal(l.born, 987654);
     assert_false(stat_line_parse(STR(""), &l));
     assert_false(stat_line_parse(STR("1 (x"), &l));
     assert_false(stat_line_parse(STR("1 (x) S 1"), &l));
@@ -103,11 +106,51 @@ static void leaves_out_others_and_all_that_is_theirs(void **state)
 {
     struct offspring o = {.count = 0};
     (void)state;
-    pid_t child = make_family();
+    struct offspring_other other = {.pid = make_family()};
     offspring_scan(
-        &o, &(struct offspring_query){.root = getpid(), .others = &child, .other_count = 1});
+        &o, &(struct offspring_query){.root = getpid(), .others = &other, .other_count = 1});
     assert_int_equal(o.count, 0);
     offspring_scan(&o, &(struct offspring_query){.root = getpid()});
+    assert_int_equal(o.count, 2);
+    offspring_signal(&o, SIGKILL);
+    await_zombies(2);
+    offspring_fini(&o);
+}
+
+static void counts_who_has_got_the_pid_of_another_one(void **state)
+{
+    struct offspring o = {.count = 0};
+    (void)state;
+    pid_t child = make_family();
+    offspring_scan(&o, &(struct offspring_query){.root = getpid()});
+    assert_int_equal(o.count, 2);
+    uint64_t born = o.born[o.pids[0] == child ? 0 : 1];
+    assert_true(born > 1);
+    struct offspring_other same = {.pid = child, .born = born};
+    struct offspring_other older = {.pid = child, .born = born - 1};
+    offspring_scan(
+        &o, &(struct offspring_query){.root = getpid(), .others = &same, .other_count = 1});
+    assert_int_equal(o.count, 0);
+    offspring_scan(
+        &o, &(struct offspring_query){.root = getpid(), .others = &older, .other_count = 1});
+    assert_int_equal(o.count, 2);
+    offspring_signal(&o, SIGKILL);
+    await_zombies(2);
+    offspring_fini(&o);
+}
+
+static void sends_nothing_to_who_has_got_the_pid_since(void **state)
+{
+    struct offspring o = {.count = 0};
+    struct offspring_query q = {.root = getpid()};
+    (void)state;
+    (void)make_family();
+    offspring_scan(&o, &q);
+    assert_int_equal(o.count, 2);
+    o.born[0]--;
+    o.born[1]--;
+    offspring_signal(&o, SIGKILL);
+    offspring_scan(&o, &q);
     assert_int_equal(o.count, 2);
     offspring_signal(&o, SIGKILL);
     await_zombies(2);
@@ -162,6 +205,8 @@ int main(void)
         cmocka_unit_test(reads_names_with_spaces_and_parentheses),
         cmocka_unit_test(finds_and_kills_those_that_left_the_group),
         cmocka_unit_test(leaves_out_others_and_all_that_is_theirs),
+        cmocka_unit_test(counts_who_has_got_the_pid_of_another_one),
+        cmocka_unit_test(sends_nothing_to_who_has_got_the_pid_since),
         cmocka_unit_test(finds_its_cgroup_and_where_they_are),
         cmocka_unit_test(reads_figures_of_flat_files),
         cmocka_unit_test(without_one_it_does_nothing),
