@@ -93,9 +93,15 @@ def server(tmp_path_factory):
         one.manager.close()
 
 
+def takes_its_time(q, w) -> None:
+    """Nobody is served by asking it as often as it can be asked."""
+    w.pause(0.3)
+    answers("An answer of the second tier, a word at a time.", gap_s=0.05)(q, w)
+
+
 @pytest.fixture
 def story(server, tmp_path):
-    standby = FakeLLM("standby", chat=answers("An answer of the second tier, a word at a time.", gap_s=0.05))
+    standby = FakeLLM("standby", chat=takes_its_time)
     gateway = Gateway(CONFIG.format(engine=server.url, standby=standby.url, model=MODEL_NAME), tmp_path)
     load = Load(gateway, text=None, content=PROMPTS[2], max_tokens=60, temperature=0)
     with playing(gateway, server.guard, load, limit_s=START_LIMIT_S) as s:

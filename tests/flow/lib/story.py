@@ -194,12 +194,14 @@ class Story:
     gateway: Gateway
     guard: Guard
     load: Load
-    of_gateway: Watch
-    of_guard: Watch
     tier1: str = "engine"
     limit_s: float = 30
     hurt_at: float = 0
     row: str = ""
+
+    def __post_init__(self) -> None:
+        self.of_gateway = Watch(lambda: look_at_gateway(self.gateway, self.tier1))
+        self.of_guard = Watch(lambda: look_at_guard(self.guard))
 
     def is_served(self, since: float = 0) -> bool:
         return self.load.served_by(self.tier1, since, 3)
@@ -248,23 +250,21 @@ class Story:
                 f"status: \"{self.row}\"; guard: \"{incident['cause']}: {incident['reason']}\"; {self.load.summary(self.tier1)}")
 
 
-def look_at_gateway(gateway: Gateway, name: str) -> Callable[[], tuple]:
-    return lambda: tuple(gateway.backend(name)[key] for key in ("state", "reason"))
+def look_at_gateway(gateway: Gateway, name: str) -> tuple:
+    return tuple(gateway.backend(name)[key] for key in ("state", "reason"))
 
 
-def look_at_guard(guard: Guard) -> Callable[[], tuple]:
-    def look() -> tuple:
-        told = guard.told()
-        return told["state"], told["restarts"]["total"]
-    return look
+def look_at_guard(guard: Guard) -> tuple:
+    told = guard.told()
+    return told["state"], told["restarts"]["total"]
 
 
 @contextlib.contextmanager
 def playing(gateway: Gateway, guard: Guard, load: Load, **more):
     """A story that is going on: clients ask, and both are watched."""
-    with (Watch(look_at_gateway(gateway, more.get("tier1", "engine"))) as of_gateway,
-          Watch(look_at_guard(guard)) as of_guard, load):
-        yield Story(gateway, guard, load, of_gateway, of_guard, **more)
+    story = Story(gateway, guard, load, **more)
+    with story.of_gateway, story.of_guard, load:
+        yield story
 
 
 def family(folder: pathlib.Path, role: str) -> int:

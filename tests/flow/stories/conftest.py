@@ -26,9 +26,13 @@ def story(tmp_path: pathlib.Path, llm, gateway, record_property):
         def make(mode: str = "", **keys) -> stories.Story:
             folder = tmp_path / "guard"
             folder.mkdir()
-            port = keys.pop("port", None)
-            guard = Guard(folder, mode, port=port, engine=ENGINE, **{**TIMES, **keys})
-            stack.callback(guard.judge)
+
+            def start(mode: str = mode, port: int | None = None) -> Guard:
+                one = Guard(folder, mode, port=port, engine=ENGINE, **{**TIMES, **keys})
+                stack.callback(one.judge)
+                return one
+
+            guard = start()
             engine = SimpleNamespace(name="engine", type="vllm", url=f"http://127.0.0.1:{guard.port}")
             gw = gateway(engine, llm("standby", chat=stories.counts_on()), **GATEWAY)
             s = stack.enter_context(stories.playing(gw, guard, stories.Load(gw)))
@@ -38,7 +42,13 @@ def story(tmp_path: pathlib.Path, llm, gateway, record_property):
                 line = tell(title, incident)
                 record_property("story", line)
                 print(line)
-            s.end = end
+
+            def operator() -> None:
+                """Restarts the guard."""
+                s.guard.stop()
+                s.guard = start("", guard.port)
+
+            s.end, s.operator = end, operator
             return s
         yield make
 
