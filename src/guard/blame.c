@@ -100,10 +100,10 @@ enum cause blame(const struct evidence *e, char *words, size_t size)
         return CAUSE_OOM_HOST;
     }
     if (was_killed(e->wait_status) && !e->has_cgroup) {
-        (void)snprintf(words, size,
-                       "%s; by whom is unknown, the OOM killer perhaps: there is no cgroup of "
-                       "our own to tell",
-                       end);
+        (void)snprintf(words, size, "%s; by whom is unknown%s", end,
+                       e->has_host_count ? ", and the machine counts no kill for memory"
+                                         : ", the OOM killer perhaps: there is no cgroup of "
+                                           "our own to tell");
         return CAUSE_SIGNAL;
     }
     (void)snprintf(words, size, "%s", end);

@@ -36,6 +36,7 @@ struct evidence {
     bool has_killed_for_oom;  /* the cgroup counts a kill for memory during this run */
     bool has_cgroup;          /* … and can be asked at all */
     bool has_host_oom_lately; /* the whole machine counts one in the last seconds */
+    bool has_host_count;      /* … and can be asked at all */
     bool has_gpu_memory_line; /* blame_is_gpu_memory was true of a recent line */
 };
 

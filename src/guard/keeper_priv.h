@@ -49,7 +49,8 @@ struct keeper {
     int64_t run_pids[KEEPER_PIDS_MAX]; /* of this run, for the GPU's memory */
     size_t run_pid_count;
     bool has_oom_count;
-    uint64_t oom_count;      /* at the start of this run */
+    uint64_t oom_count; /* at the start of this run */
+    bool has_host_oom_count;
     uint64_t host_oom_count; /* of the machine, at the last look */
     uint64_t host_oom_ms;    /* when it was seen to rise during this run; 0: never */
     struct offspring_other strangers[KEEPER_STRANGERS_MAX]; /* ours before the first start */

@@ -58,7 +58,7 @@ static void scan(struct keeper *k)
 static bool has_host_oom_lately(struct keeper *k)
 {
     uint64_t count = 0;
-    if (cgroup_host_oom_kills(&count) && count > k->host_oom_count) {
+    if (k->has_host_oom_count && cgroup_host_oom_kills(&count) && count > k->host_oom_count) {
         k->host_oom_count = count;
         k->host_oom_ms = k->now_ms;
     }
@@ -164,7 +164,7 @@ static void begin_run(struct keeper *k)
     k->seen_ticks = 0;
     k->census_due_ms = 0;
     k->has_oom_count = cgroup_oom_kills(&k->cgroup, &k->oom_count);
-    (void)cgroup_host_oom_kills(&k->host_oom_count);
+    k->has_host_oom_count = cgroup_host_oom_kills(&k->host_oom_count);
     k->host_oom_ms = 0;
 }
 
@@ -239,6 +239,7 @@ static unsigned on_main_ended(struct keeper *k, int status)
                          .has_killed_for_oom = has_killed_for_oom(k),
                          .has_cgroup = k->has_oom_count,
                          .has_host_oom_lately = has_host_oom_lately(k),
+                         .has_host_count = k->has_host_oom_count,
                          .has_gpu_memory_line = k->plan.has_gpu_memory_line};
     enum cause cause = blame(&e, why, sizeof(why));
     unsigned orders = plan_on_exit(&k->plan, cause, why, k->now_ms);

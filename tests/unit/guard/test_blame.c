@@ -66,7 +66,11 @@ static void without_a_cgroup_a_kill_of_the_machine_in_the_same_moment_is_believe
     assert_int_equal(judge(e, "as it seems"), CAUSE_OOM_HOST);
     e.wait_status = SIGSEGV; /* that is no way to leave for want of a process */
     assert_int_equal(judge(e, "signal 11"), CAUSE_SIGNAL);
-    e.wait_status = SIGKILL; /* the backend's own cgroup knows better */
+    e.wait_status = SIGKILL;
+    e.has_host_count = true;
+    e.has_host_oom_lately = false;
+    assert_int_equal(judge(e, "the machine counts no kill for memory"), CAUSE_SIGNAL);
+    e.has_host_oom_lately = true; /* the backend's own cgroup knows better */
     e.has_cgroup = true;
     assert_int_equal(judge(e, "ended by signal 9"), CAUSE_SIGNAL);
 }
