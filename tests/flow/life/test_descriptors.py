@@ -2,12 +2,14 @@
 well again when some are free."""
 
 import http.client
+import signal
+import subprocess
 import threading
 import time
 
 import pytest
 from fake_llm import Request, Wire, answers, delta
-from gateway import wait_until
+from gateway import BINARY, FORBIDDEN, wait_until
 from raw_client import CHAT, RawClient, post
 
 NOFILE = 64
@@ -170,3 +172,21 @@ def test_descriptors_come_back_after_faults_and_aborts(llm, gateway):
                 assert client.response().status in (200, 503)
     wait_until(lambda: gw.backend("a")["in_flight"] == gw.backend("b")["in_flight"] == 0, 5, "all have ended")
     wait_until(lambda: gw.fd_count() <= before + 8, 6, "descriptors are back")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_it_can_be_started_with_closed_standard_streams(llm, tmp_path, closed):
+    """Its loop would get their numbers, and abort at the end."""
+    config = tmp_path / "fallthrough.yaml"
+    config.write_text(f"listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n"
+                      f"backends: {{a: {{type: vllm, url: '{llm('a').url}'}}}}\nmodels: {{m: {{tiers: [{{a: x}}]}}}}\n")
+    with subprocess.Popen(["sh", "-c", f'exec "$@" {closed}', "sh", str(BINARY), "serve", "-c", str(config)],
+                          stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        while not any("msg=listening" in line for line in lines):
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        process.send_signal(signal.SIGTERM)
+        lines += process.stderr.readlines()
+        assert process.wait(20) == 0, lines
+    assert not [line for line in lines if any(f in line for f in FORBIDDEN)]
