@@ -14,6 +14,7 @@
 #include "gate/calibrator.h"
 #include "gate/gateway.h"
 #include "gate/prober.h"
+#include "gate/tellers.h"
 #include "gate/watcher.h"
 #include "gate/worker.h"
 #include "ops/admin_api.h"
@@ -36,6 +37,7 @@ struct serve {
     struct prober *prober;
     struct calibrator *calibrator;
     struct watcher *watcher;
+    struct tellers *tellers;
     struct admin_api *admin;
     struct worker_thread *threads;
     size_t thread_count;
@@ -240,6 +242,7 @@ static void start_control(struct serve *s)
     s->watcher = watcher_start(g, s->loop);
     g->tell_hang = tell_workers;
     g->tell_hang_arg = s;
+    s->tellers = tellers_start(g, s->loop);
     s->admin = admin_api_start(
         &(struct admin_api_conf){.loop = s->loop,
                                  .fd = s->admin_fd,
@@ -264,6 +267,7 @@ static void run(struct serve *s)
         uv_thread_join(&s->threads[i].thread);
     }
     admin_api_stop(&s->admin);
+    tellers_stop(&s->tellers);
     watcher_stop(&s->watcher);
     calibrator_stop(&s->calibrator);
     prober_stop(&s->prober);

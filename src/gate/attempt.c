@@ -56,7 +56,7 @@ static bool is_loading(const struct attempt *a)
 {
     const struct board *b = a->worker->gateway->board;
     struct backend_view v = board_view(b, a->backend->index, a->started_ms);
-    return v.cause.kind == CAUSE_LOADING ||
+    return cause_is_loading(v.cause) ||
            board_residence(b, a->pick.member->serving) == RESIDENCE_ABSENT;
 }
 

@@ -182,7 +182,8 @@ void exchange_wake(struct exchange *x, unsigned reasons);
 /* Some of those that wait were granted a slot, or called to look again. */
 void exchange_take_turns(struct worker *w);
 
-/* Some backend was found to hang: whoever waits for it no longer does. */
+/* Some backend was found to hang, or its GPU to be gone: whoever waits for it no longer does.
+ */
 void exchange_leave_hung(struct worker *w);
 
 /* Ends all exchanges of a worker whose loop no longer runs. */

@@ -103,8 +103,7 @@ static void note_too_long(struct exchange *x, enum failure f)
     }
 }
 
-/* Whatever failed: an attempt whose share of the time is over leaves the rest for others. */
-static bool may_go_on(const struct exchange *x)
+bool exchange_may_go_on(const struct exchange *x)
 {
     return x->keeps_transcript && !x->transcript.is_lost && exchange_now(x) < x->due_ms;
 }
@@ -153,7 +152,7 @@ static void keep_or_forget(struct exchange *x)
     if (x->has_begun) {
         note_break(x);
     }
-    if (!x->has_begun || !may_go_on(x)) {
+    if (!x->has_begun || !exchange_may_go_on(x)) {
         exchange_forget_answer(x);
     }
 }
@@ -264,7 +263,7 @@ enum resume_way exchange_resume_way(struct exchange *x, const struct tier_member
 
 const struct step *exchange_interrupt(struct exchange *x, enum failure f)
 {
-    bool goes_on = may_go_on(x);
+    bool goes_on = exchange_may_go_on(x);
     bool restarts =
         goes_on && wants_restart(x, f) && resume_way_may_restart(x->attempt->backend->type);
     note_broken(x, f);

@@ -90,6 +90,13 @@ static enum err load_tls(struct gateway *g, const char **why)
         if (b->tls) {
             e = tls_client_new(b->tls_ca, b->tls_cert, b->tls_key, &g->backend_tls[i], why);
         }
+        for (size_t k = 0; k < TELLERS && e == ERR_OK; k++) {
+            const struct backend *t = b->teller[k];
+            if (t && t->tls) {
+                e = tls_client_new(t->tls_ca, STR_NONE, STR_NONE,
+                                   &g->teller_tls[i * TELLERS + k], why);
+            }
+        }
     }
     return e;
 }
@@ -127,6 +134,7 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->answer_cache = make_cache(s);
     g->notices = notices_new();
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
+    g->teller_tls = arena_zalloc(&g->arena, sizeof(g->teller_tls[0]) * count * TELLERS);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
     g->retry_budget =
         arena_zalloc(&g->arena, sizeof(g->retry_budget[0]) * s->catalog.model_count);
@@ -156,6 +164,9 @@ void gateway_free(struct gateway **g)
     }
     for (size_t i = 0; i < gone->settings->catalog.backend_count; i++) {
         SSL_CTX_free(gone->backend_tls[i]);
+    }
+    for (size_t i = 0; i < gone->settings->catalog.backend_count * TELLERS; i++) {
+        SSL_CTX_free(gone->teller_tls[i]);
     }
     for (size_t i = 0; i < gone->settings->catalog.model_count; i++) {
         retry_budget_free(&gone->retry_budget[i]);
@@ -192,6 +203,20 @@ void gateway_note_change(struct gateway *g, const struct backend *b,
     if (change->state_changed) {
         g->wake_calibrator(g->calibrator_arg);
         call_waiting(g, b);
+    }
+}
+
+void gateway_note_telemetry(struct gateway *g, const struct backend *b, uint64_t now_ms)
+{
+    enum counsel was = board_view(g->board, b->index, now_ms).advice.counsel;
+    struct board_change change = board_take_advice(g->board, b->index, now_ms);
+    enum counsel is = board_view(g->board, b->index, now_ms).advice.counsel;
+    gateway_note_change(g, b, &change);
+    if (was != is) {
+        call_waiting(g, b);
+    }
+    if (is == COUNSEL_CUT) {
+        g->tell_hang(g->tell_hang_arg);
     }
 }
 

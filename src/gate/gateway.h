@@ -34,6 +34,7 @@ struct gateway {
     struct verdict_log *verdicts;
     SSL_CTX *listen_tls;   /* NULL: plain */
     SSL_CTX **backend_tls; /* one a backend, NULL: plain */
+    SSL_CTX **teller_tls;  /* TELLERS a backend, by kind; likewise */
     struct str
         *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
     struct retry_budget **retry_budget; /* one a model */
@@ -49,7 +50,8 @@ struct gateway {
     void *wake_arg;
     void (*wake_calibrator)(void *arg); /* likewise */
     void *calibrator_arg;
-    void (*tell_hang)(void *arg); /* likewise: the board says that some backend hangs */
+    void (*tell_hang)(
+        void *arg); /* likewise: the board says that some backend hangs or is cut */
     void *tell_hang_arg;
 
     /* private: */
@@ -75,6 +77,10 @@ NODISCARD enum err gateway_put_head(const struct backend *b, const char *method,
  * who waits for a slot of it. Any thread. */
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change);
+
+/* The same for what others tell of it: its page in the board's telemetry has changed, and more
+ * than its sentences. */
+void gateway_note_telemetry(struct gateway *g, const struct backend *b, uint64_t now_ms);
 
 /* An attempt at this member of a tier answers; a whole answer. Tells the board, and logs what
  * it does to the breaker. Any thread. */

@@ -86,6 +86,7 @@ static void report(struct probe *probe, struct probe_result r)
     r.took_ms = (uint32_t)(now_ms - probe->started_ms);
     http_call_close(&probe->call);
     buf_fini(&probe->body);
+    r.is_starting = board_view(g->board, probe->backend->index, now_ms).advice.is_starting;
     struct board_change change = board_on_probe(g->board, probe->backend->index, &r, now_ms);
     change.probe_now = false; /* this prober sees to it below */
     gateway_note_change(g, probe->backend, &change);

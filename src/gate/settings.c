@@ -334,7 +334,8 @@ const struct conf_table *const *settings_tables(size_t *count)
         &MODEL_TABLE,   &HEALTH_TABLE,  &DEADLINES_TABLE,   &BREAKER_TABLE,
         &RETRY_TABLE,   &BUDGET_TABLE,  &HEDGE_TABLE,       &LAST_RESORT_TABLE,
         &DEGRADE_TABLE, &STREAMS_TABLE, &LOAD_TABLE,        &QUEUE_TABLE,
-        &LIMITS_TABLE,  &LOG_TABLE,     &KEY_TABLE,         &TLS_TABLE};
+        &LIMITS_TABLE,  &LOG_TABLE,     &KEY_TABLE,         &TLS_TABLE,
+        &AGENT_TABLE,   &DCGM_TABLE,    &GUARD_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }

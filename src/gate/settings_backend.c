@@ -18,7 +18,7 @@ static void read_type(struct conf *c, const struct conf_node *n, void *into)
                conf_quote(c, n).ptr);
 }
 
-static void take_url(struct conf *c, struct backend *b, const struct url *u)
+void backend_take_url(struct conf *c, struct backend *b, const struct url *u)
 {
     const char *open = u->is_ipv6 ? "[" : "";
     const char *close = u->is_ipv6 ? "]" : "";
@@ -50,7 +50,7 @@ static void read_url(struct conf *c, const struct conf_node *n, void *into)
                    why ? why : "malformed");
         return;
     }
-    take_url(c, b, &u);
+    backend_take_url(c, b, &u);
     if (str_ends(b->path, STR("/v1"))) {
         conf_warning(c, n->start, "the API's own path is added to 'url': leave out the '/v1'");
     }
@@ -291,7 +291,18 @@ static const struct conf_row BACKEND_ROWS[] = {
      .max = WEIGHT_MAX,
      .fallback = "1",
      .help = "how much it bears, relative to the others of its tier"},
-    {.name = "agent", .type = CONF_LATER},
+    {.name = "agent",
+     .type = CONF_READ,
+     .read = teller_read_agent,
+     .help = "the GPU agent of its machine: a URL, or a mapping"},
+    {.name = "dcgm",
+     .type = CONF_READ,
+     .read = teller_read_dcgm,
+     .help = "dcgm-exporter of its machine, in place of an agent"},
+    {.name = "guard",
+     .type = CONF_READ,
+     .read = teller_read_guard,
+     .help = "the guard of its process: a URL, or a mapping"},
     {.name = "managed", .type = CONF_LATER},
 };
 const struct conf_table BACKEND_TABLE = {.what = "a backend", CONF_ROWS(BACKEND_ROWS)};
@@ -389,6 +400,7 @@ static void read_backend(struct draft *d, const struct conf_item *item, struct b
     check_tls(d, item->value, b);
     check_authorization(d, item->value, b);
     check_api_key(d, item->value, b);
+    tellers_check(d->conf, item->value, b);
 }
 
 void backends_read(struct draft *d)

@@ -77,6 +77,9 @@ extern const struct conf_table QUEUE_TABLE;
 extern const struct conf_table BACKEND_TABLE;
 extern const struct conf_table BACKEND_TLS_TABLE;
 extern const struct conf_table CAPABILITIES_TABLE;
+extern const struct conf_table AGENT_TABLE;
+extern const struct conf_table DCGM_TABLE;
+extern const struct conf_table GUARD_TABLE;
 extern const struct conf_table MODEL_TABLE;
 extern const struct conf_table KEY_TABLE;
 
@@ -109,6 +112,15 @@ void policy_read_degrades(struct conf *c, const struct conf_node *n,
 
 /* A backend's `capabilities`. */
 void offer_read_capabilities(struct conf *c, const struct conf_node *n, void *into);
+
+/* A backend's `agent`, `dcgm` and `guard`; and whether they go together. */
+void teller_read_agent(struct conf *c, const struct conf_node *n, void *into);
+void teller_read_dcgm(struct conf *c, const struct conf_node *n, void *into);
+void teller_read_guard(struct conf *c, const struct conf_node *n, void *into);
+void tellers_check(struct conf *c, const struct conf_node *backend, const struct backend *b);
+
+/* Where a backend, or somebody who tells of it, is. */
+void backend_take_url(struct conf *c, struct backend *b, const struct url *u);
 
 /* False when there is none of that name. */
 bool type_find(struct str name, enum backend_type *out);

@@ -334,7 +334,7 @@ static uint32_t prefill_ms(const struct watch *w)
 static bool is_loading(const struct backend_view *v)
 {
     return v->state == STATE_DOWN &&
-           (v->cause.kind == CAUSE_LOADING || v->cause.kind == CAUSE_LOADING_FAILED);
+           (cause_is_loading(v->cause) || v->cause.kind == CAUSE_LOADING_FAILED);
 }
 
 static void tell_word(struct watch *w, enum vital from, enum vital to)
@@ -388,7 +388,7 @@ static void look(struct watch *w, const struct backend_view *v)
     struct stream_signs signs = {
         .in_flight = v->in_flight > paused ? v->in_flight - paused : 0,
         .content_ms = board_content_ms(board_of(w), w->backend->index),
-        .is_doubted = v->needs_token,
+        .is_doubted = v->needs_token || v->advice.counsel == COUNSEL_CHECK,
         .is_loading = is_loading(v),
     };
     w->policy.prefill_ms = prefill_ms(w);

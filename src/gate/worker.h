@@ -47,8 +47,8 @@ void worker_run(struct worker *w);
  */
 void worker_drain(struct worker *w, uint32_t limit_ms);
 
-/* From any thread: the board says that some backend hangs; exchanges that wait for it move on.
- */
+/* From any thread: the board says that some backend hangs, or is to be cut; exchanges that wait
+ * for it move on. */
 void worker_tell_hang(struct worker *w);
 
 /* From any thread: an exchange of this worker was granted a slot. `worker`: a struct worker. */

@@ -36,10 +36,10 @@ static json_t *prospect_object(const struct status_source *s, const struct prosp
     return o;
 }
 
-/* Who the next request may get: the usable ones, or where there are none the reserves. */
-static bool is_candidate(const struct pick_prospect *p, bool of_reserve)
+/* Who the next request may get: the usable ones, or where there are none the best reserves. */
+static bool is_candidate(const struct pick_prospect *p, enum pick_rank rank)
 {
-    return of_reserve ? pick_is_reserve(p->status, &p->breaker) : p->status == PICK_USABLE;
+    return pick_rank_of(p) == rank && p->status != PICK_FULL;
 }
 
 /* Where a request does not fit, by what it needs. */
@@ -64,9 +64,9 @@ static void say_fit(const struct prospect *p, const struct needs *n, char why[WH
 
 /* How one tier is told. */
 struct telling {
-    bool is_first;     /* no better tier has a candidate */
-    bool of_reserve;   /* no tier has anybody usable */
-    bool only_healthy; /* a candidate of this tier is HEALTHY */
+    bool is_first;       /* no better tier has a candidate */
+    enum pick_rank rank; /* of those who are asked */
+    bool only_healthy;   /* a candidate of this tier is HEALTHY */
     const struct needs *needs;
     const struct prospect *roomiest; /* nobody is a candidate, and it is asked; else NULL */
 };
@@ -82,13 +82,13 @@ static struct saying say_of(const struct prospect *p, const struct telling *t, c
     if (p == t->roomiest) {
         return (struct saying){"next", why};
     }
-    if (!is_candidate(&p->is, t->of_reserve)) {
+    if (!is_candidate(&p->is, t->rank)) {
         return (struct saying){pick_status_name(p->is.status), why};
     }
     if (!t->is_first) {
         return (struct saying){"standby", "a better tier can serve"};
     }
-    if (t->only_healthy && !t->of_reserve && p->is.backend.state == STATE_DEGRADED) {
+    if (t->only_healthy && t->rank == PICK_RANK_WELL && p->is.backend.state == STATE_DEGRADED) {
         return (struct saying){"degraded",
                                "DEGRADED; a HEALTHY backend of its tier is preferred"};
     }
@@ -130,10 +130,10 @@ static struct prospects judge_model(const struct status_source *s,
 }
 
 /* Of this tier and all tiers before it. */
-static bool has_candidate(const struct prospects *all, size_t tier, bool of_reserve)
+static bool has_candidate(const struct prospects *all, size_t tier, enum pick_rank rank)
 {
     for (size_t i = 0; i < all->count; i++) {
-        if (all->at[i].tier <= tier && is_candidate(&all->at[i].is, of_reserve)) {
+        if (all->at[i].tier <= tier && is_candidate(&all->at[i].is, rank)) {
             return true;
         }
     }
@@ -163,11 +163,21 @@ static bool has_healthy(const struct prospects *all, size_t tier)
     return false;
 }
 
+static enum pick_rank rank_of_best(const struct prospects *all)
+{
+    enum pick_rank best = PICK_RANK_NOBODY;
+    for (size_t i = 0; i < all->count; i++) {
+        enum pick_rank one = pick_rank_of(&all->at[i].is);
+        best = one < best ? one : best;
+    }
+    return best;
+}
+
 /* As the picker's: whoever has the most room, where by the estimate nobody has enough. */
 static const struct prospect *find_roomiest(const struct prospects *all)
 {
     const struct prospect *best = NULL;
-    if (has_candidate(all, SIZE_MAX, false) || has_candidate(all, SIZE_MAX, true)) {
+    if (rank_of_best(all) != PICK_RANK_NOBODY) {
         return NULL;
     }
     for (size_t i = 0; i < all->count; i++) {
@@ -191,9 +201,10 @@ static bool has_well(const struct prospects *all)
 }
 
 /* Of the tiers before it somebody serves, or is waited for. */
-static bool is_behind(const struct prospects *all, size_t tier, bool of_reserve, bool overflows)
+static bool is_behind(const struct prospects *all, size_t tier, enum pick_rank rank,
+                      bool overflows)
 {
-    if (has_candidate(all, tier - 1, of_reserve)) {
+    if (has_candidate(all, tier - 1, rank)) {
         return true;
     }
     for (size_t i = 0; i < all->count && !overflows; i++) {
@@ -207,10 +218,9 @@ static bool is_behind(const struct prospects *all, size_t tier, bool of_reserve,
 static struct telling telling_of(const struct prospects *all, const struct explain_query *q,
                                  size_t tier, bool overflows)
 {
-    bool of_reserve = !has_well(all);
-    return (struct telling){.is_first =
-                                tier == 0 || !is_behind(all, tier, of_reserve, overflows),
-                            .of_reserve = of_reserve,
+    enum pick_rank rank = rank_of_best(all);
+    return (struct telling){.is_first = tier == 0 || !is_behind(all, tier, rank, overflows),
+                            .rank = rank,
                             .needs = &q->needs,
                             .roomiest = find_roomiest(all),
                             .only_healthy = has_healthy(all, tier)};
@@ -232,7 +242,7 @@ struct str explain_json(const struct status_source *s, const struct explain_quer
             t = telling_of(&all, q, all.at[i].tier, m->queue.overflow);
         }
         char why[WHY_BYTES];
-        tell_why(&all.at[i].is, why);
+        tell_why(s, all.at[i].member->backend, &all.at[i].is, why);
         if (all.at[i].is.fit != FIT_WELL) {
             say_fit(&all.at[i], &q->needs, why);
         }

@@ -229,7 +229,8 @@ static void write_state(struct exposition *e, const struct scrape *s)
     const struct catalog *c = s->source->catalog;
     for (size_t i = 0; i < c->backend_count; i++) {
         const struct backend *b = &c->backends[i];
-        enum state now = board_view(s->source->board, b->index, s->now_ms).state;
+        struct backend_view v = board_view(s->source->board, b->index, s->now_ms);
+        enum state now = board_told_state(&v);
         for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++) {
             struct str values[] = {b->name, str_from(state_name(states[k]))};
             put_count(e, values, states[k] == now ? 1 : 0);
@@ -275,6 +276,35 @@ static void write_vitals(struct exposition *e, const struct scrape *s)
         for (size_t k = 0; k < sizeof(vitals) / sizeof(vitals[0]); k++) {
             struct str values[] = {b->name, str_from(vital_name(vitals[k]))};
             put_count(e, values, vitals[k] == now ? 1 : 0);
+        }
+    }
+}
+
+static void write_gpu_state(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        struct telemetry_view told;
+        telemetry_read(board_telemetry(s->source->board), b->index, &told);
+        bool has_teller = b->teller[TELLER_AGENT] || b->teller[TELLER_DCGM];
+        for (unsigned k = 0; has_teller && k < GPU_HEALTHS; k++) {
+            struct str values[] = {b->name, str_from(gpu_health_name((enum gpu_health)k))};
+            put_count(e, values, told.gpu.health == (enum gpu_health)k ? 1 : 0);
+        }
+    }
+}
+
+static void write_guard_state(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        struct telemetry_view told;
+        telemetry_read(board_telemetry(s->source->board), b->index, &told);
+        for (unsigned k = 0; b->teller[TELLER_GUARD] && k < GUARD_WORDS; k++) {
+            struct str values[] = {b->name, str_from(guard_word_name((enum guard_word)k))};
+            put_count(e, values, told.guard.word == (enum guard_word)k ? 1 : 0);
         }
     }
 }
@@ -431,7 +461,8 @@ static const struct metric METRICS[] = {
     {{.name = "fallthrough_backend_state",
       .kind = METRIC_GAUGE,
       .labels = {"backend", "state"},
-      .help = "1 for the state that the backend is in, 0 for the others."},
+      .help = "1 for the state that the backend is in, 0 for the others: the worst of what "
+              "probes, traffic, its GPUs and its guard say."},
      write_state},
     {{.name = "fallthrough_backend_vitals",
       .kind = METRIC_GAUGE,
@@ -440,6 +471,18 @@ static const struct metric METRICS[] = {
           "1 for what the signs of life of the backend say, 0 for the others; all 0: nobody "
           "looks."},
      write_vitals},
+    {{.name = "fallthrough_backend_gpu_state",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "state"},
+      .help = "1 for what the agent or dcgm-exporter says of the backend's GPUs, the worst of "
+              "them, 0 for the others; absent where nobody is asked."},
+     write_gpu_state},
+    {{.name = "fallthrough_backend_guard_state",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "state"},
+      .help = "1 for the state that the backend's guard says it is in, 0 for the others; "
+              "absent where nobody is asked."},
+     write_guard_state},
     {{.name = "fallthrough_engine_requests",
       .kind = METRIC_GAUGE,
       .labels = {"backend", "phase"},

@@ -42,15 +42,16 @@ static json_t *backend_object(const struct status_source *s, const struct backen
 {
     struct backend_view v = board_view(s->board, b->index, now_ms);
     struct backend_figures f;
-    char why[96];
+    char why[WHY_BYTES];
     board_figures(s->board, b->index, &f);
-    cause_text(v.cause, why, sizeof(why));
+    tell_cause(s, b, &v, why);
     json_t *o = json_object();
     tell_put(o, "name", tell_text(b->name));
     tell_put(o, "type", json_string(backend_type_name(b->type)));
     tell_put(o, "url", tell_text(b->url));
     tell_judgement(o, s, b, &v, now_ms);
     tell_put(o, "why", json_string(why));
+    tell_telemetry(o, s, b, now_ms);
     tell_put(o, "resume", ability_word(board_worst_ability(s->board, b->index)));
     tell_put(o, "in_flight", tell_whole(v.in_flight));
     tell_put(o, "max_concurrent", limit_of(b));
@@ -71,7 +72,7 @@ static json_t *member_object(const struct status_source *s, const struct tier_me
     char why[WHY_BYTES];
     struct pick_prospect p = pick_prospect(s->board, m, now_ms);
     json_t *o = json_object();
-    tell_why(&p, why);
+    tell_why(s, m->backend, &p, why);
     tell_put(o, "name", tell_text(m->backend->name));
     tell_put(o, "model", tell_text(m->model));
     tell_put(o, "resume", ability_word(board_ability(s->board, m->serving)));

@@ -34,6 +34,8 @@ struct status_source {
  *                                           "context","capabilities"}]}]}],
  *  "backends":[{"name","type","url","state","reason","why","since","for_s","resume",
  *               "in_flight","max_concurrent","weight","vitals","engine","tokens_per_s",
+ *               "gpu":{"state","reason","why","counsel","for_s"},
+ *               "guard":{"state","reason","for_s"},
  *               "first_token_p50_ms","first_token_p99_ms","attempts","failures","held_for_s",
  *               "verdicts":[{"at","ago_s","first","times","model","verdict","status","then",
  *                            "trial"}]}]}
@@ -42,7 +44,7 @@ struct status_source {
  * the per cent of its requests that it may get; `waiting` counts those that wait for a slot,
  * at most `queue`; `max_concurrent` is null where there is none; `capabilities` {"tools",
  * "vision","json_schema","logprobs","embeddings"}; `context` and each of those is null while it
- * is not known. `verdicts` are those of tiers/verdict_log.h, the newest first. Lives as long as
- * the arena.
+ * is not known. `gpu` and `guard` are null where nobody is asked. `verdicts` are those of
+ * tiers/verdict_log.h, the newest first. Lives as long as the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);

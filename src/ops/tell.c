@@ -1,5 +1,6 @@
 #include "ops/tell.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -7,6 +8,8 @@
 #include "tiers/balance.h"
 #include "tiers/lines.h"
 #include "tiers/loads.h"
+
+enum { CAUSE_SHOWN = WHY_BYTES - 60 }; /* within a sentence */
 
 json_t *tell_text(struct str s)
 {
@@ -85,16 +88,104 @@ static json_t *verdicts_array(const struct status_source *s, const struct backen
     return all;
 }
 
+/* Which of the two the advice comes from. */
+static bool is_of_gpus(const struct telemetry_view *told, struct advice a)
+{
+    return told->gpu.counsel == a.counsel;
+}
+
+static const char *told_word(const struct telemetry_view *told, struct advice a,
+                             uint64_t *since_ms)
+{
+    static const char *const words[GUARD_WORDS] = {
+        [GUARD_UNKNOWN] = "guard_unknown",         [GUARD_READY] = "guard_ready",
+        [GUARD_STARTING] = "guard_starting",       [GUARD_LOADING] = "guard_loading",
+        [GUARD_STOPPING] = "guard_stopping",       [GUARD_RESTARTING] = "guard_restarting",
+        [GUARD_NEEDS_RESET] = "guard_needs_reset", [GUARD_GAVE_UP] = "guard_gave_up",
+        [GUARD_UNKILLABLE] = "guard_unkillable"};
+    bool is_gpu = is_of_gpus(told, a);
+    *since_ms = is_gpu ? told->gpu_since_ms : told->guard_since_ms;
+    return is_gpu ? told->gpu.reason : words[told->guard.word];
+}
+
+/* null: nobody tells. */
+static json_t *gpu_object(const struct backend *b, const struct telemetry_view *told,
+                          uint64_t now_ms)
+{
+    json_t *o = json_object();
+    uint64_t since_ms = told->gpu_since_ms;
+    if (!b->teller[TELLER_AGENT] && !b->teller[TELLER_DCGM]) {
+        json_decref(o);
+        return json_null();
+    }
+    tell_put(o, "state", json_string(gpu_health_name(told->gpu.health)));
+    tell_put(o, "reason", json_string(told->gpu.reason));
+    tell_put(o, "why", json_string(told->gpu.why));
+    tell_put(o, "counsel", json_string(counsel_name(told->gpu.counsel)));
+    tell_put(o, "for_s",
+             since_ms > 0 ? json_real(tell_seconds(now_ms - since_ms)) : json_null());
+    return o;
+}
+
+static json_t *guard_object(const struct backend *b, const struct telemetry_view *told,
+                            uint64_t now_ms)
+{
+    json_t *o = json_object();
+    uint64_t since_ms = told->guard_since_ms;
+    if (!b->teller[TELLER_GUARD]) {
+        json_decref(o);
+        return json_null();
+    }
+    tell_put(o, "state", json_string(guard_word_name(told->guard.word)));
+    tell_put(o, "reason", json_string(told->guard.why));
+    tell_put(o, "for_s",
+             since_ms > 0 ? json_real(tell_seconds(now_ms - since_ms)) : json_null());
+    return o;
+}
+
+void tell_telemetry(json_t *o, const struct status_source *s, const struct backend *b,
+                    uint64_t now_ms)
+{
+    struct telemetry_view told;
+    telemetry_read(board_telemetry(s->board), b->index, &told);
+    tell_put(o, "gpu", gpu_object(b, &told, now_ms));
+    tell_put(o, "guard", guard_object(b, &told, now_ms));
+}
+
+void tell_cause(const struct status_source *s, const struct backend *b,
+                const struct backend_view *v, char why[WHY_BYTES])
+{
+    char cause[96];
+    struct telemetry_view told;
+    telemetry_read(board_telemetry(s->board), b->index, &told);
+    cause_text(v->cause, cause, sizeof(cause));
+    int len = snprintf(why, WHY_BYTES, "%s", cause);
+    if (told.gpu.counsel != COUNSEL_NONE) {
+        len += snprintf(why + len, WHY_BYTES - (size_t)len, "; GPU %s: %s, %s",
+                        gpu_health_name(told.gpu.health), told.gpu.reason, told.gpu.why);
+    }
+    if (told.guard.word > GUARD_READY) {
+        (void)snprintf(why + len, WHY_BYTES - (size_t)len, "; guard %s: %s",
+                       guard_word_name(told.guard.word), told.guard.why);
+    }
+}
+
 /* The same keys for status and explain: how the backend is judged, since when, and what led to
  * it. */
 void tell_judgement(json_t *o, const struct status_source *s, const struct backend *b,
                     const struct backend_view *v, uint64_t now_ms)
 {
-    tell_put(o, "state", json_string(state_name(v->state)));
-    tell_put(o, "reason", json_string(cause_word(v->cause)));
-    tell_put(o, "since", moment(v->since_ms, now_ms));
-    tell_put(o, "for_s",
-             json_real(tell_seconds(now_ms > v->since_ms ? now_ms - v->since_ms : 0)));
+    struct telemetry_view told;
+    telemetry_read(board_telemetry(s->board), b->index, &told);
+    uint64_t since_ms = v->since_ms;
+    const char *reason = cause_word(v->cause);
+    if (board_told_state(v) != v->state) { /* others know worse than its probes */
+        reason = told_word(&told, v->advice, &since_ms);
+    }
+    tell_put(o, "state", json_string(state_name(board_told_state(v))));
+    tell_put(o, "reason", json_string(reason));
+    tell_put(o, "since", moment(since_ms, now_ms));
+    tell_put(o, "for_s", json_real(tell_seconds(now_ms > since_ms ? now_ms - since_ms : 0)));
     tell_put(
         o, "held_for_s",
         json_real(v->hold_until_ms > now_ms ? tell_seconds(v->hold_until_ms - now_ms) : 0));
@@ -116,6 +207,7 @@ static uint64_t until_ms_of(const struct pick_prospect *p)
     case PICK_USABLE:
     case PICK_DOWN:
     case PICK_FULL:
+    case PICK_DRAINED:
     case PICK_TRIED:
     case PICK_TOO_LONG:
     case PICK_INCAPABLE:
@@ -143,16 +235,22 @@ static void say_open(const struct breaker_view *c, char why[WHY_BYTES])
 }
 
 /* One sentence without a full stop about why it stands as it does, whatever is needed. */
-void tell_why(const struct pick_prospect *p, char why[WHY_BYTES])
+void tell_why(const struct status_source *s, const struct backend *b,
+              const struct pick_prospect *p, char why[WHY_BYTES])
 {
-    char cause[96];
-    cause_text(p->backend.cause, cause, sizeof(cause));
+    char cause[WHY_BYTES];
+    tell_cause(s, b, &p->backend, cause);
     switch (p->bare) {
     case PICK_USABLE:
     case PICK_TRIED:
     case PICK_TOO_LONG: /* of needs: say_fit */
     case PICK_INCAPABLE:
-        (void)snprintf(why, WHY_BYTES, "%s: %s", state_name(p->backend.state), cause);
+        (void)snprintf(why, WHY_BYTES, "%s: %.*s", state_name(board_told_state(&p->backend)),
+                       CAUSE_SHOWN, cause);
+        return;
+    case PICK_DRAINED:
+        (void)snprintf(why, WHY_BYTES, "drained, serves only where nobody else can: %.*s",
+                       CAUSE_SHOWN, cause);
         return;
     case PICK_RAMP:
         (void)snprintf(why, WHY_BYTES, "returns slowly: %s",
@@ -166,7 +264,7 @@ void tell_why(const struct pick_prospect *p, char why[WHY_BYTES])
         say_open(&p->breaker, why);
         return;
     case PICK_DOWN:
-        (void)snprintf(why, WHY_BYTES, "DOWN: %s; until %s", cause,
+        (void)snprintf(why, WHY_BYTES, "DOWN: %.*s; until %s", CAUSE_SHOWN, cause,
                        p->backend.needs_token ? "it makes a token" : "probes prove it well");
         return;
     case PICK_HELD:

@@ -12,7 +12,7 @@
  * the caller until they are put somewhere, which cannot fail: memory aborts. Private to ops.
  */
 
-enum { WHY_BYTES = 200 };
+enum { WHY_BYTES = 640 }; /* holds what its GPUs and its guard say, too */
 
 json_t *tell_text(struct str s);
 json_t *tell_whole(uint64_t number);
@@ -26,7 +26,16 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
                     const struct backend_view *v, uint64_t now_ms);
 
 /* Why a member of a tier is usable or not: a sentence without a full stop. */
-void tell_why(const struct pick_prospect *p, char why[WHY_BYTES]);
+void tell_why(const struct status_source *s, const struct backend *b,
+              const struct pick_prospect *p, char why[WHY_BYTES]);
+
+/* Why its state is what it is, with what others tell of it. */
+void tell_cause(const struct status_source *s, const struct backend *b,
+                const struct backend_view *v, char why[WHY_BYTES]);
+
+/* What its GPUs and its guard are said to do. */
+void tell_telemetry(json_t *o, const struct status_source *s, const struct backend *b,
+                    uint64_t now_ms);
 
 /* Its breaker's word, its share of the requests, and when that ends. */
 void tell_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms);

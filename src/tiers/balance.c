@@ -24,28 +24,46 @@ const char *load_kind_name(enum load_kind kind)
     BUG("no such load policy");
 }
 
+/* In parts, so that a part of a weight is a whole number. */
+static uint32_t parts_of(const struct candidate *c)
+{
+    return balance_weight(c->member->backend) * (c->is_spared ? 1 : SPARED_PART);
+}
+
+/* Whoever is spared gives most of his turns to the next. */
+static const struct tier_member *take_turn(uint32_t turn, const struct candidate *all,
+                                           size_t count)
+{
+    size_t at = turn % count;
+    bool is_given = (turn / count) % SPARED_PART != 0;
+    for (size_t i = 0; is_given && i < count && all[at].is_spared; i++) {
+        at = (at + 1) % count;
+    }
+    return all[at].member;
+}
+
 static const struct tier_member *draw_by_weight(const struct candidate *all, size_t count,
                                                 struct rand *rand)
 {
     uint32_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        sum += balance_weight(all[i].member->backend);
+        sum += parts_of(&all[i]);
     }
     uint32_t at = rand_below(rand, sum);
     size_t i = 0;
-    for (; at >= balance_weight(all[i].member->backend); i++) {
-        at -= balance_weight(all[i].member->backend);
+    for (; at >= parts_of(&all[i]); i++) {
+        at -= parts_of(&all[i]);
     }
     return all[i].member;
 }
 
 /* Highest wins as often as its weight says. */
-static double rank_for(uint64_t key, const struct backend *b)
+static double rank_for(uint64_t key, const struct candidate *c)
 {
-    uint64_t hash = hash_mix(key, b->index);
+    uint64_t hash = hash_mix(key, c->member->backend->index);
     double unit =
         ((double)(hash >> (64 - MANTISSA_BITS)) + 0.5) / (double)(UINT64_C(1) << MANTISSA_BITS);
-    return (double)balance_weight(b) / -log(unit);
+    return (double)parts_of(c) / -log(unit);
 }
 
 /* Somebody always has room: the bounds of all are together more than there is. */
@@ -58,13 +76,12 @@ static const struct tier_member *rendezvous(uint64_t key, const struct candidate
     uint64_t weights = 0;
     for (size_t i = 0; i < count; i++) {
         load += all[i].load;
-        weights += balance_weight(all[i].member->backend);
+        weights += parts_of(&all[i]);
     }
     for (size_t i = 0; i < count; i++) {
-        const struct backend *b = all[i].member->backend;
-        uint64_t share = load * balance_weight(b) * BALANCE_BOUND;
+        uint64_t share = load * parts_of(&all[i]) * BALANCE_BOUND;
         uint64_t bound = (share + weights * WHOLE - 1) / (weights * WHOLE);
-        double rank = rank_for(key, b);
+        double rank = rank_for(key, &all[i]);
         bound = bound > BALANCE_LEAST ? bound : BALANCE_LEAST;
         if (all[i].load < bound && rank > best_rank) {
             best = all[i].member;
@@ -81,7 +98,7 @@ const struct tier_member *balance_choose(const struct balance *b, const struct c
     CHECK(count > 0);
     switch (b->kind) {
     case LOAD_ROUND_ROBIN:
-        return all[b->turn % count].member;
+        return take_turn(b->turn, all, count);
     case LOAD_WEIGHTED:
         return draw_by_weight(all, count, rand);
     case LOAD_PREFIX:

@@ -5,6 +5,7 @@
 
 #include "base/rand.h"
 #include "tiers/catalog.h"
+#include "tiers/telemetry.h"
 
 /*
  * Which of the equally good members of a tier serves next, for the policies that look at all of
@@ -24,7 +25,8 @@ const char *load_kind_name(enum load_kind kind); /* "least_load", … */
 
 struct candidate {
     const struct tier_member *member;
-    uint64_t load; /* attempts in flight, and what counts as such */
+    uint64_t load;  /* attempts in flight, and what counts as such */
+    bool is_spared; /* it bears a SPARED_PART of its weight, or of its turns */
 };
 
 struct balance {

@@ -31,6 +31,7 @@ struct board *board_new(const struct catalog *c, uint64_t now_ms)
     b->breakers = breakers_new(c, now_ms);
     b->offers = offers_new(c);
     b->loads = loads_new(c);
+    b->telemetry = telemetry_new(c);
     if (b->count == 0) {
         return b;
     }
@@ -59,6 +60,7 @@ void board_free(struct board **b)
     breakers_free(&(*b)->breakers);
     offers_free(&(*b)->offers);
     loads_free(&(*b)->loads);
+    telemetry_free(&(*b)->telemetry);
     free(*b);
     *b = NULL;
 }
@@ -78,6 +80,11 @@ struct loads *board_loads(const struct board *b)
     return b->loads;
 }
 
+struct telemetry *board_telemetry(const struct board *b)
+{
+    return b->telemetry;
+}
+
 /* --- judgement --- */
 
 struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t now_ms)
@@ -94,7 +101,16 @@ struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t
         .is_full = loads_is_full(b->loads, backend),
         .needs_token = (word >> NEEDS_TOKEN_BIT & 1) != 0,
         .vitals = vital_unpack(board_load(&s->published.vitals)),
+        .advice = advice_unpack(board_load(&s->published.advice)),
     };
+}
+
+enum state board_told_state(const struct backend_view *v)
+{
+    if (v->state == STATE_DOWN || advice_drains(v->advice)) {
+        return STATE_DOWN;
+    }
+    return advice_spares(v->advice) ? STATE_DEGRADED : v->state;
 }
 
 enum state board_state(const struct board *b, uint32_t backend)
@@ -115,7 +131,7 @@ static struct board_change change_from(enum state from, const struct health *h)
 
 static enum outage outage_of(struct cause c, bool is_own)
 {
-    if (c.kind == CAUSE_LOADING) {
+    if (cause_is_loading(c)) {
         return OUTAGE_LOADING;
     }
     if (!is_own) {
@@ -272,6 +288,22 @@ struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t t
     enum state from = s->health.state;
     uint64_t next_probe_ms = s->health.next_probe_ms;
     (void)health_on_token(&s->health, &b->catalog->backends[backend].health, token_ms, now_ms);
+    return conclude(b, backend, from, next_probe_ms, now_ms);
+}
+
+struct board_change board_take_advice(struct board *b, uint32_t backend, uint64_t now_ms)
+{
+    struct slot *s = board_slot(b, backend);
+    struct telemetry_view told;
+    telemetry_read(b->telemetry, backend, &told);
+    uint64_t word = advice_pack(telemetry_advice(&told.gpu, &told.guard));
+    board_lock(s);
+    enum state from = s->health.state;
+    uint64_t next_probe_ms = s->health.next_probe_ms;
+    if (word != board_load(&s->published.advice)) {
+        board_store(&s->published.advice, word);
+        health_ask_probe(&s->health, now_ms);
+    }
     return conclude(b, backend, from, next_probe_ms, now_ms);
 }
 

@@ -9,6 +9,7 @@
 #include "tiers/figures.h"
 #include "tiers/health.h"
 #include "tiers/offers.h"
+#include "tiers/telemetry.h"
 #include "tiers/vitals.h"
 
 /*
@@ -30,6 +31,7 @@ void board_free(struct board **b);
 struct breakers *board_breakers(const struct board *b);
 struct offers *board_offers(const struct board *b);
 struct loads *board_loads(const struct board *b);
+struct telemetry *board_telemetry(const struct board *b);
 
 struct backend_view {
     enum state state;
@@ -41,9 +43,13 @@ struct backend_view {
     bool is_full;             /* its slots are all taken */
     bool needs_token;         /* DOWN until a token is seen, whatever its probes say */
     struct vital_view vitals; /* its signs of life, and how much its engine has to do */
+    struct advice advice;     /* what its GPUs and its guard advise */
 };
 
 struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* The worst of what probes and traffic found and of what others tell of it; for people. */
+enum state board_told_state(const struct backend_view *v);
 
 /* Of all that only the state; cheaper. */
 enum state board_state(const struct board *b, uint32_t backend);
@@ -91,6 +97,10 @@ struct board_change board_on_hang(struct board *b, uint32_t backend, uint64_t no
 /* A token was last seen at `token_ms`. Cheap when nobody waits for one. */
 struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t token_ms,
                                    uint64_t now_ms);
+
+/* Publishes what its page in the telemetry advises, and has it probed now where that is news.
+ */
+struct board_change board_take_advice(struct board *b, uint32_t backend, uint64_t now_ms);
 
 void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view);
 

@@ -30,6 +30,7 @@ struct slot {
         shared_u64 hold_until_ms;
         shared_u64 recent;        /* failures: count and time in one word */
         shared_u64 vitals;        /* by vital_pack */
+        shared_u64 advice;        /* by advice_pack */
         atomic_bool is_suspected; /* a success has something to clear */
         _Atomic uint32_t outages;
     } published;
@@ -66,6 +67,7 @@ struct board {
     struct breakers *breakers; /* likewise */
     struct offers *offers;     /* likewise */
     struct loads *loads;
+    struct telemetry *telemetry;
 };
 
 static inline uint64_t board_load(const shared_u64 *from)

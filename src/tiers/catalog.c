@@ -19,6 +19,14 @@ const char *backend_type_name(enum backend_type type)
     BUG("no such backend type");
 }
 
+const char *teller_name(enum teller t)
+{
+    static const char *const names[] = {
+        [TELLER_AGENT] = "agent", [TELLER_DCGM] = "dcgm", [TELLER_GUARD] = "guard"};
+    CHECK((unsigned)t < TELLERS);
+    return names[t];
+}
+
 bool backend_type_is_paid(enum backend_type type)
 {
     switch (type) {

@@ -31,6 +31,11 @@ struct backend_header {
     struct str value; /* may be secret */
 };
 
+/* Who tells of a backend what it cannot tell itself (tiers/telemetry.h). */
+enum teller { TELLER_AGENT, TELLER_DCGM, TELLER_GUARD };
+enum { TELLERS = 3 };
+const char *teller_name(enum teller t); /* "agent", "dcgm", "guard" */
+
 struct backend {
     uint32_t index; /* place in the catalog */
     struct str name;
@@ -54,7 +59,12 @@ struct backend {
     struct degrade_policy degrade;
     struct offer_policy offer;
     uint32_t max_concurrent; /* attempts at once, of all workers together; 0: any number */
-    uint32_t weight;        /* how much it bears, relative to the others of its tier; 0: as 1 */
+    uint32_t weight; /* how much it bears, relative to the others of its tier; 0: as 1 */
+    const struct backend
+        *teller[TELLERS]; /* servers that are asked as it is, of which only where they are, the
+                             key, tls_ca and health.interval_ms are set; NULL: nobody */
+    const struct str *gpus; /* its own of the machine's, by index or UUID */
+    size_t gpu_count;       /* 0: all */
     uint32_t first_serving; /* of its servings, which stand together in the catalog */
     uint32_t serving_count;
 };

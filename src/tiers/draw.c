@@ -16,7 +16,8 @@ void draw_put(struct draw *d, uint32_t place, const struct pick_query *q,
     uint64_t failures = (uint64_t)FAILURE_LOAD * v->recent_failures;
     uint64_t load = loads_of(board_loads(q->board), member->backend->index, v->in_flight);
     d->kept[place].member = member;
-    d->kept[place].load = load + (failures + 1) * LOAD_UNIT;
+    uint64_t part = advice_spares(v->advice) ? SPARED_PART : 1;
+    d->kept[place].load = (load + (failures + 1) * LOAD_UNIT) * part;
 }
 
 /* The first is less loaded than the second, for what it bears: <0, 0, >0. */
@@ -53,7 +54,9 @@ void entrants_offer(struct entrants *f, const struct pick_query *q,
     if (f->kind != LOAD_LEAST) {
         if (f->count < BALANCE_MAX) {
             f->all[f->count++] = (struct candidate){
-                member, v->in_flight + (uint64_t)FAILURE_LOAD * v->recent_failures};
+                .member = member,
+                .load = v->in_flight + (uint64_t)FAILURE_LOAD * v->recent_failures,
+                .is_spared = advice_spares(v->advice)};
         }
         return;
     }

@@ -42,6 +42,9 @@ void cause_text(struct cause c, char *out, size_t size)
     case CAUSE_LOADING_FAILED:
         (void)snprintf(out, size, "still loading its model, longer than loading_limit");
         return;
+    case CAUSE_GUARD_STARTING:
+        (void)snprintf(out, size, "its guard starts it");
+        return;
     case CAUSE_TRAFFIC:
         (void)snprintf(out, size, "request failed: %s", failure);
         return;
@@ -69,12 +72,19 @@ const char *cause_word(struct cause c)
         return "loading";
     case CAUSE_LOADING_FAILED:
         return "loading_failed";
+    case CAUSE_GUARD_STARTING:
+        return "guard_starting";
     case CAUSE_TRAFFIC:
         return verdict_of(c.failure)->name;
     case CAUSE_HUNG:
         return "hung";
     }
     BUG("no such cause");
+}
+
+bool cause_is_loading(struct cause c)
+{
+    return c.kind == CAUSE_LOADING || c.kind == CAUSE_GUARD_STARTING;
 }
 
 void health_init(struct health *h, uint64_t now_ms)
@@ -123,7 +133,7 @@ static uint64_t spacing_ms(const struct health *h, const struct health_policy *p
     return wait > PROBE_GAP_MS ? wait : PROBE_GAP_MS;
 }
 
-static void ask_probe(struct health *h, uint64_t now_ms)
+void health_ask_probe(struct health *h, uint64_t now_ms)
 {
     uint64_t at = now_ms > h->gap_until_ms ? now_ms : h->gap_until_ms;
     if (at < h->next_probe_ms) {
@@ -203,11 +213,22 @@ static void take_exception(struct health *h, const struct health_policy *p,
           (struct cause){.kind = CAUSE_PROBE_FAILED, .failure = r->failure}, now_ms);
 }
 
+/* Whatever its server says, or that there is none yet: the guard knows better, and gives up by
+ * a time of its own. */
+static void take_starting(struct health *h, uint64_t now_ms)
+{
+    h->exceptions = 0;
+    h->good = 0;
+    enter(h, STATE_DOWN, (struct cause){.kind = CAUSE_GUARD_STARTING}, now_ms);
+}
+
 static void take_probe(struct health *h, const struct health_policy *p,
                        const struct probe_result *r, uint64_t now_ms)
 {
     if (is_good(r)) {
         take_good(h, p, r, now_ms);
+    } else if (r->is_starting) {
+        take_starting(h, now_ms);
     } else if (r->answered) {
         take_status(h, p, r, now_ms);
     } else {
@@ -246,7 +267,7 @@ static bool blame(struct health *h, enum failure f, uint64_t now_ms)
     h->good = 0;
     h->blamed_ms = now_ms;
     if (!was_down) {
-        ask_probe(h, now_ms);
+        health_ask_probe(h, now_ms);
     }
     return !was_down;
 }
@@ -261,7 +282,7 @@ static bool suspect(struct health *h, enum failure f, uint64_t now_ms)
     }
     h->suspect = true;
     h->blamed_ms = now_ms;
-    ask_probe(h, now_ms);
+    health_ask_probe(h, now_ms);
     return false;
 }
 
@@ -275,7 +296,7 @@ bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint
         if (is_first_500) {
             return suspect(h, f, now_ms);
         }
-        ask_probe(h, now_ms); /* it may have died of the request */
+        health_ask_probe(h, now_ms); /* it may have died of the request */
         return false;
     case BLAME_DOWN:
         return blame(h, f, now_ms);
@@ -306,7 +327,7 @@ bool health_on_hang(struct health *h, uint64_t now_ms)
     health_need_token(h, now_ms);
     if (!was_down) {
         h->blamed_ms = now_ms;
-        ask_probe(h, now_ms);
+        health_ask_probe(h, now_ms);
     }
     return is_news;
 }
@@ -319,7 +340,7 @@ bool health_waive_token(struct health *h, const struct health_policy *p, uint64_
         return false;
     }
     if (h->good < p->up_after) {
-        ask_probe(h, now_ms);
+        health_ask_probe(h, now_ms);
         return false;
     }
     enter(h, STATE_HEALTHY, (struct cause){.kind = CAUSE_PROBE_OK}, now_ms);

@@ -31,6 +31,7 @@ enum cause_kind {
     CAUSE_PROBE_FAILED,   /* did not answer */
     CAUSE_LOADING,        /* alive, loads its model */
     CAUSE_LOADING_FAILED, /* still loads when it should long be done */
+    CAUSE_GUARD_STARTING, /* does not answer yet: its guard starts it */
     CAUSE_TRAFFIC,        /* a real request failed */
     CAUSE_HUNG            /* answers, but no token comes (tiers/vitals.h) */
 };
@@ -46,8 +47,11 @@ struct cause {
 void cause_text(struct cause c, char *out, size_t size);
 
 /* One word for machines: "starting", "ok", "slow", "probe_status", "probe_failed", "loading",
- * "loading_failed", "hung", or the failure's name. */
+ * "loading_failed", "guard_starting", "hung", or the failure's name. */
 const char *cause_word(struct cause c);
+
+/* It is alive and will answer by itself: no failure of it, and nothing for a panic. */
+bool cause_is_loading(struct cause c);
 
 struct health {
     enum state state;
@@ -72,6 +76,7 @@ struct probe_result {
     bool answered;
     uint16_t status;      /* when answered */
     bool is_loading;      /* a 503 that says so */
+    bool is_starting;     /* its guard says that it starts it: no answer is loading, too */
     enum failure failure; /* when not answered */
     uint32_t took_ms;
 };
@@ -93,6 +98,10 @@ bool health_on_probe(struct health *h, const struct health_policy *p,
  * True when the state changed.
  */
 bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint64_t now_ms);
+
+/* The next probe is due now (PROBE_GAP_MS after the last): others say that something changed.
+ */
+void health_ask_probe(struct health *h, uint64_t now_ms);
 
 /* A complete answer of real traffic: clears suspicions. */
 void health_on_success(struct health *h, uint64_t now_ms);

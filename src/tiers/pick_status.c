@@ -20,6 +20,8 @@ const char *pick_status_name(enum pick_status s)
         return "held";
     case PICK_FULL:
         return "full";
+    case PICK_DRAINED:
+        return "drained";
     case PICK_TRIED:
         return "tried";
     case PICK_TOO_LONG:
@@ -57,6 +59,9 @@ enum pick_status pick_judge(const struct backend_view *v, const struct breaker_v
     if (v->state == STATE_DOWN) {
         return PICK_DOWN;
     }
+    if (advice_drains(v->advice)) {
+        return PICK_DRAINED;
+    }
     return c->phase == PHASE_FULL && v->is_full ? PICK_FULL : status_of_phase(c->phase);
 }
 
@@ -66,6 +71,7 @@ bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
     case PICK_RAMP:
     case PICK_DWELL:
     case PICK_OPEN: /* its probes are good: to refuse for it would be an outage of our making */
+    case PICK_DRAINED:
         return true;
     case PICK_DOWN: /* a request was answered although its probes say so */
         return c->answers;
@@ -116,6 +122,17 @@ struct pick_prospect pick_prospect(const struct board *b, const struct tier_memb
                                    uint64_t now_ms)
 {
     return pick_prospect_for(b, m, NULL, now_ms);
+}
+
+enum pick_rank pick_rank_of(const struct pick_prospect *p)
+{
+    if (p->status == PICK_USABLE || p->status == PICK_FULL) {
+        return PICK_RANK_WELL;
+    }
+    if (p->status == PICK_DRAINED) {
+        return p->backend.advice.counsel == COUNSEL_CUT ? PICK_RANK_CUT : PICK_RANK_DRAINED;
+    }
+    return pick_is_reserve(p->status, &p->breaker) ? PICK_RANK_RESERVE : PICK_RANK_NOBODY;
 }
 
 bool pick_is_doubtful(const struct pick_prospect *p)

@@ -20,8 +20,9 @@ enum pick_status {
     PICK_DWELL, /* proven well, until_ms of its breaker */
     PICK_OPEN,  /* its breaker is */
     PICK_DOWN,
-    PICK_HELD, /* until hold_until_ms */
-    PICK_FULL, /* it would be usable, but all of its slots are taken */
+    PICK_HELD,    /* until hold_until_ms */
+    PICK_FULL,    /* it would be usable, but all of its slots are taken */
+    PICK_DRAINED, /* its GPUs or its guard say so (tiers/telemetry.h) */
     PICK_TRIED,
     PICK_TOO_LONG, /* the request, for its context */
     PICK_INCAPABLE /* of what the request asks for */
@@ -55,6 +56,17 @@ struct pick_prospect pick_prospect_for(const struct board *b, const struct tier_
 /* How a request with these needs fits it; NULL: any does. */
 enum fit pick_fit(const struct board *b, const struct tier_member *m,
                   const struct needs *needs);
+
+/* Who comes before whom, whatever the tier: telemetry alone takes nobody away while there is
+ * nobody better. */
+enum pick_rank {
+    PICK_RANK_WELL,    /* usable, or full */
+    PICK_RANK_RESERVE, /* held back */
+    PICK_RANK_DRAINED, /* by others' word alone */
+    PICK_RANK_CUT,     /* the same, and it cannot finish what it has */
+    PICK_RANK_NOBODY
+};
+enum pick_rank pick_rank_of(const struct pick_prospect *p);
 
 /* Whether it may be the roomiest: too long by the estimate, and else it could be asked. */
 bool pick_is_doubtful(const struct pick_prospect *p);

@@ -68,7 +68,7 @@ static enum appraisal appraise(const struct pick_query *q, const struct tier_mem
 {
     uint32_t backend = m->backend->index;
     *v = board_view(q->board, backend, q->now_ms);
-    if (v->state == STATE_DOWN || q->now_ms < v->hold_until_ms ||
+    if (v->state == STATE_DOWN || q->now_ms < v->hold_until_ms || advice_drains(v->advice) ||
         tried_has(q->tried, backend) || pick_fit(q->board, m, q->needs) != FIT_WELL) {
         return APPRAISAL_NO;
     }
@@ -189,14 +189,15 @@ static struct pick_prospect prospect_for(const struct pick_query *q,
     return p;
 }
 
-static bool pick_reserve(const struct tier *tier, const struct pick_query *q, struct rand *rand,
-                         struct pick *out)
+/* Of this rank, in this tier. */
+static bool pick_reserve(const struct tier *tier, const struct pick_query *q,
+                         enum pick_rank rank, struct rand *rand, struct pick *out)
 {
     struct entrants reserve;
     entrants_init(&reserve, q);
     for (size_t i = 0; i < tier->member_count; i++) {
         struct pick_prospect p = prospect_for(q, &tier->members[i]);
-        if (!pick_is_reserve(p.status, &p.breaker)) {
+        if (pick_rank_of(&p) != rank) {
             continue;
         }
         if (p.backend.is_full) {
@@ -276,7 +277,7 @@ static enum rank rank_of(const struct pick_prospect *p)
     if (status == PICK_OPEN) {
         return rank_failure(p->breaker.reason);
     }
-    if (status != PICK_DOWN || cause.kind == CAUSE_LOADING) {
+    if (status != PICK_DOWN || cause_is_loading(cause)) {
         return RANK_NEVER;
     }
     return cause.kind == CAUSE_PROBE_STATUS ? RANK_ERRORS : rank_failure(cause.failure);
@@ -349,13 +350,14 @@ static bool pick_usable(const struct pick_query *q, struct rand *rand, struct pi
     return false;
 }
 
-static bool pick_reserves(const struct pick_query *q, struct rand *rand, struct pick *out)
+static bool pick_of_rank(const struct pick_query *q, enum pick_rank rank, struct rand *rand,
+                         struct pick *out)
 {
     const struct model *m = q->model;
     uint32_t full = 0;
     for (out->tier = 0; out->tier < m->tier_count; out->tier++) {
         bool was_full = out->is_full;
-        if (pick_reserve(&m->tiers[out->tier], q, rand, out)) {
+        if (pick_reserve(&m->tiers[out->tier], q, rank, rand, out)) {
             out->is_full = false;
             return true;
         }
@@ -364,6 +366,14 @@ static bool pick_reserves(const struct pick_query *q, struct rand *rand, struct 
     out->tier = full;
     out->kind = PICK_RESERVE;
     return false;
+}
+
+/* Those that only others' word has taken away come last. */
+static bool pick_reserves(const struct pick_query *q, struct rand *rand, struct pick *out)
+{
+    return pick_of_rank(q, PICK_RANK_RESERVE, rand, out) ||
+           (!out->is_full && pick_of_rank(q, PICK_RANK_DRAINED, rand, out)) ||
+           (!out->is_full && pick_of_rank(q, PICK_RANK_CUT, rand, out));
 }
 
 static bool pick_somebody(const struct pick_query *q, struct rand *rand, struct pick *out)
@@ -438,6 +448,21 @@ static bool has_untried(const struct tier *tier, const struct tried *tried,
         const struct backend *b = tier->members[i].backend;
         if (b != but && !tried_has(tried, b->index)) {
             return true;
+        }
+    }
+    return false;
+}
+
+bool pick_has_other(const struct model *m, const struct board *b, const struct backend *but,
+                    uint64_t now_ms)
+{
+    for (size_t t = 0; t < m->tier_count; t++) {
+        for (size_t i = 0; i < m->tiers[t].member_count; i++) {
+            const struct tier_member *at = &m->tiers[t].members[i];
+            struct pick_prospect p = pick_prospect(b, at, now_ms);
+            if (at->backend != but && pick_rank_of(&p) <= PICK_RANK_RESERVE) {
+                return true;
+            }
         }
     }
     return false;

@@ -21,6 +21,9 @@
  * Reserve: when no tier has anybody usable, who is only held back: it dwells, it ramps, a trial
  * of it is under way, or its breaker is open but it answers some. Tiers in order.
  *
+ * Last of the reserves come those that are well but for what telemetry tells (COUNSEL_DRAIN,
+ * then COUNSEL_CUT): it alone takes the last usable backend from nobody.
+ *
  * Roomiest: when, by an estimate, the request is too long for everybody who is left, whoever
  * has the longest context: an estimate is no reason to refuse. Nobody is ever asked for what it
  * is known not to be able to.
@@ -97,6 +100,11 @@ NODISCARD bool pick_again(struct board *b, struct pick *p);
 /* Whether q could use this member if it had a slot; as a reserve. */
 bool pick_may_use(const struct pick_query *q, const struct tier_member *m);
 bool pick_may_reserve(const struct pick_query *q, const struct tier_member *m);
+
+/* Somebody else of the model is usable, or would be where nobody is, but for those that
+ * telemetry has taken away. */
+bool pick_has_other(const struct model *m, const struct board *b, const struct backend *but,
+                    uint64_t now_ms);
 
 /* True when pick_backend would find somebody, panic not counted: /health and /ready. */
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms);
