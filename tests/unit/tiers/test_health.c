@@ -514,6 +514,7 @@ static void says_causes_in_words(void **state)
          "probe failed: reset",
          "probe_failed"},
         {{.kind = CAUSE_LOADING}, "loading its model", "loading"},
+        {{.kind = CAUSE_GUARD_STARTING}, "its guard starts it", "guard_starting"},
         {{.kind = CAUSE_TRAFFIC, .failure = FAILURE_stall}, "request failed: stall", "stall"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -167,6 +167,16 @@ static void judges_one_backend(void **state)
          PICK_USABLE,
          "usable"},
         {{.state = STATE_DOWN, .hold_until_ms = T0 + 1}, PHASE_OPEN, false, PICK_HELD, "held"},
+        {{.state = STATE_HEALTHY, .advice = {COUNSEL_CUT, false}},
+         PHASE_OPEN,
+         false,
+         PICK_DRAINED,
+         "drained"},
+        {{.state = STATE_DOWN, .advice = {COUNSEL_DRAIN, false}},
+         PHASE_FULL,
+         false,
+         PICK_DOWN,
+         "down"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct breaker_view c = {.phase = rows[i].phase};
