@@ -39,7 +39,7 @@ static json_t *prospect_object(const struct status_source *s, const struct prosp
 /* Who the next request may get: the usable ones, or where there are none the best reserves. */
 static bool is_candidate(const struct pick_prospect *p, enum pick_rank rank)
 {
-    return pick_rank_of(p) == rank && p->status != PICK_FULL;
+    return rank != PICK_RANK_NOBODY && pick_rank_of(p) == rank && p->status != PICK_FULL;
 }
 
 /* Where a request does not fit, by what it needs. */
