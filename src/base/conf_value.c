@@ -21,6 +21,10 @@ static const struct unit SIZES[] = {{STR_INIT("g"), 1U << 30},
                                     {STR_INIT("m"), 1U << 20},
                                     {STR_INIT("k"), 1U << 10},
                                     {STR_INIT(""), 1}};
+static const struct unit LONG_SIZES[] = {{STR_INIT("GiB"), 1U << 30},
+                                         {STR_INIT("MiB"), 1U << 20},
+                                         {STR_INIT("KiB"), 1U << 10},
+                                         {STR_INIT("B"), 1}};
 enum { UNITS = 4 };
 
 static const struct unit *find_unit(const struct unit *units, struct str name)
@@ -63,7 +67,7 @@ enum err conf_duration(struct str text, uint64_t *ms)
 
 enum err conf_size(struct str text, uint64_t *bytes)
 {
-    return read_units(text, SIZES, bytes);
+    return read_units(text, str_ends(text, STR("B")) ? LONG_SIZES : SIZES, bytes);
 }
 
 /* Up to two digits behind the point, as hundredths. */

@@ -13,7 +13,8 @@
 /* 250ms, 5s, 10m, 2h, or 0. ERR_SYNTAX, ERR_RANGE. */
 NODISCARD enum err conf_duration(struct str text, uint64_t *ms);
 
-/* Bytes: 512, 32k, 16m, 1g (powers of 1,024). ERR_SYNTAX, ERR_RANGE. */
+/* Bytes: 512, 32k, 16m, 1g, also 32KiB, 16MiB, 1GiB (powers of 1,024). ERR_SYNTAX, ERR_RANGE.
+ */
 NODISCARD enum err conf_size(struct str text, uint64_t *bytes);
 
 /* Decimal, with a sign, point and exponent if need be; finite. ERR_SYNTAX, ERR_RANGE. */
