@@ -31,6 +31,7 @@ static const struct option_row OPTIONS[] = {
     TEXT(agent, "agent", "URL", "GPU agent of this machine"),
     TEXT(start_timeout, "start-timeout", "TIME", "from a start to the first token (15m)"),
     TEXT(hang_after, "hang-after", "TIME", "work without a token; 0: not looked for (60s)"),
+    TEXT(parent, "parent", "FD", "socket to the gateway that starts it (default: none)"),
     TEXT(cgroup, "cgroup", "PATH", "auto, off, or a cgroup v2 folder that is ours"),
 };
 

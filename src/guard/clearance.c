@@ -172,6 +172,18 @@ static bool is_memory_held(struct clearance *c, const struct gpu_word *g)
     return is_more;
 }
 
+static bool lacks_room(struct clearance *c, const struct gpu_word *g)
+{
+    uint64_t needed = c->settings->needs_memory;
+    bool lacks = g->has_free && g->most_free < needed;
+    if (lacks) {
+        (void)snprintf(c->why, sizeof(c->why),
+                       "it needs %" PRIu64 " MiB of GPU memory, and %" PRIu64 " MiB are free",
+                       needed >> 20, g->most_free >> 20);
+    }
+    return lacks;
+}
+
 static enum clearance_word judge_report(struct clearance *c, const struct gpu_word *g,
                                         uint64_t now_ms)
 {
@@ -180,6 +192,9 @@ static enum clearance_word judge_report(struct clearance *c, const struct gpu_wo
         return block(c, CLEARANCE_GPU_DOWN, now_ms);
     }
     if (is_memory_held(c, g) && now_ms < c->began_ms + c->settings->gpu_wait_ms) {
+        return block(c, CLEARANCE_BLOCKED, now_ms);
+    }
+    if (lacks_room(c, g)) {
         return block(c, CLEARANCE_BLOCKED, now_ms);
     }
     if (!c->has_baseline) {

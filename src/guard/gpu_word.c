@@ -74,6 +74,18 @@ static bool is_ours(const struct gpu_query *q, uint64_t pid)
     return false;
 }
 
+static void take_free(struct str memory, struct gpu_word *out)
+{
+    uint64_t total = 0;
+    uint64_t used = 0;
+    if (json_u64(json_get(memory, "total"), INT64_MAX, &total) == ERR_OK && total > 0 &&
+        json_u64(json_get(memory, "used"), INT64_MAX, &used) == ERR_OK) {
+        uint64_t rest = total > used ? total - used : 0;
+        out->has_free = true;
+        out->most_free = rest > out->most_free ? rest : out->most_free;
+    }
+}
+
 static void take_memory(struct str memory, const struct gpu_query *q, struct gpu_word *out)
 {
     struct json_iter it;
@@ -115,6 +127,7 @@ static void take_gpu(struct str gpu, const struct gpu_query *q, struct arena *a,
     }
     struct str memory = json_get(gpu, "memory");
     if (json_type_of(memory) == JSON_OBJECT) {
+        take_free(memory, out);
         take_memory(memory, q, out);
     }
 }

@@ -19,6 +19,8 @@ struct gpu_word {
     int64_t holder;     /* its pid */
     bool has_processes; /* the report tells processes at all */
     uint64_t used;      /* bytes on all GPUs together, 0: not told */
+    bool has_free;      /* some GPU tells total and used … */
+    uint64_t most_free; /* … bytes of the one that has the most */
     char why[200];      /* with needs_reset, for people */
 };
 

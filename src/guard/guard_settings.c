@@ -316,6 +316,13 @@ static const struct conf_row ROOT_ROWS[] = {
      .max = TEXT_BYTES,
      .help = "sent to it"},
     {.name = "gpus", .type = CONF_READ, .read = read_gpus, .help = "UUIDs of those it uses"},
+    {.name = "needs_memory",
+     .type = CONF_SIZE,
+     CONF_FIELD(struct draft, s.needs_memory),
+     .min = 0,
+     .max = INT64_MAX,
+     .fallback = "0",
+     .help = "that some GPU must have free before a start, by the agent"},
     DURATION("gpu_wait", s.gpu_wait_ms, 0, HOUR, "5m", "for GPU memory of ours to come back"),
     {.name = "cgroup",
      .type = CONF_STRING,
@@ -333,6 +340,7 @@ static void set_defaults(struct draft *d)
     struct guard_settings *s = &d->s;
     s->type = STR("vllm");
     s->wants_token = true;
+    s->parent_fd = -1;
     s->has_listen = true;
     s->listen = (struct address){.host = STR("127.0.0.1"), .port = GUARD_PORT};
     s->interval_ms = 2 * SECOND;
@@ -403,6 +411,19 @@ static bool take_urls(struct draft *d, const struct guard_overrides *o)
     return !o->agent || take_url(d, "--agent", o->agent, &s->agent);
 }
 
+static bool take_parent(struct draft *d, const char *text)
+{
+    uint64_t fd = 0;
+    if (!text) {
+        return true;
+    }
+    if (str_to_u64(str_from(text), INT16_MAX, &fd) != ERR_OK || fd <= 2) {
+        return refuse(d, STR("--parent takes the number of an inherited descriptor"));
+    }
+    d->s.parent_fd = (int)fd;
+    return true;
+}
+
 static bool take_others(struct draft *d, const struct guard_overrides *o)
 {
     struct guard_settings *s = &d->s;
@@ -417,7 +438,8 @@ static bool take_others(struct draft *d, const struct guard_overrides *o)
         return refuse(
             d, arena_printf(&s->arena, "--listen: '%s' is no address: %s", o->listen, why));
     }
-    return (!o->start_timeout ||
+    return take_parent(d, o->parent) &&
+           (!o->start_timeout ||
             take_time(d, "--start-timeout", o->start_timeout, &s->plan.start_ms)) &&
            (!o->hang_after || take_time(d, "--hang-after", o->hang_after, &s->hang_ms));
 }

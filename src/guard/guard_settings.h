@@ -54,7 +54,10 @@ struct guard_settings {
     struct str agent_token;
     struct str *gpus; /* UUIDs; none: all */
     size_t gpu_count;
-    uint64_t gpu_wait_ms; /* for memory of ours to come back */
+    uint64_t gpu_wait_ms;  /* for memory of ours to come back */
+    uint64_t needs_memory; /* bytes that some GPU must have free before a start; 0: any */
+
+    int parent_fd; /* a socket to who has started us (guard/parent); -1: none */
 
     struct str cgroup; /* auto, off or a path */
     enum log_level log_level;
@@ -74,6 +77,7 @@ struct guard_overrides {
     const char *start_timeout;
     const char *hang_after;
     const char *cgroup;
+    const char *parent;
     char **command; /* ends with NULL */
 };
 

@@ -69,6 +69,28 @@ static void obey(struct keeper *k, unsigned orders)
 
 /* --- by state --- */
 
+/* Where somebody decides, he is asked; and while the answer was awaited much may have changed.
+ */
+static unsigned take_turn(struct keeper *k)
+{
+    if (!k->parent || parent_turn(k->parent) == GUARD_TURN_HELD) {
+        k->is_clearing = false;
+        clearance_rest(k->clearance);
+        return plan_on_clear(&k->plan, k->now_ms);
+    }
+    parent_want_turn(k->parent);
+    plan_on_blocked(&k->plan, "waits for its turn");
+    return 0;
+}
+
+/* No start now. */
+static void yield_turn(struct keeper *k)
+{
+    if (k->parent) {
+        parent_end_turn(k->parent);
+    }
+}
+
 /* Nothing of an earlier run may be left; then the port and the GPUs are asked. */
 static unsigned clear(struct keeper *k)
 {
@@ -84,13 +106,13 @@ static unsigned clear(struct keeper *k)
     case CLEARANCE_PENDING:
         return 0;
     case CLEARANCE_GIVEN:
-        k->is_clearing = false;
-        clearance_rest(k->clearance);
-        return plan_on_clear(&k->plan, k->now_ms);
+        return take_turn(k);
     case CLEARANCE_BLOCKED:
+        yield_turn(k);
         plan_on_blocked(&k->plan, clearance_why(k->clearance));
         return 0;
     case CLEARANCE_GPU_DOWN:
+        yield_turn(k);
         return plan_on_gpu_down(&k->plan, clearance_why(k->clearance), k->now_ms);
     }
     BUG("no such word");
@@ -162,18 +184,60 @@ static unsigned act(struct keeper *k)
     return 0;
 }
 
+/* --- the parent --- */
+
+static void ask_to_stop(struct keeper *k)
+{
+    k->now_ms = loop_now_ms(k->loop);
+    k->is_clearing = false;
+    clearance_rest(k->clearance);
+    obey(k, plan_on_stop(&k->plan, k->now_ms));
+    keeper_tell(k); /* before the backend can be gone already */
+}
+
+/* The turn is held from the parent's word until the start has come to something, and all of a
+ * failed one is gone. */
+static void keep_turn(struct keeper *k)
+{
+    bool is_at_it = k->plan.state == PLAN_STARTING || k->plan.state == PLAN_LOADING ||
+                    k->plan.state == PLAN_STOPPING;
+    if (!is_at_it) {
+        parent_end_turn(k->parent);
+    }
+}
+
+static void heed_parent(struct keeper *k)
+{
+    bool is_new_turn = parent_turn(k->parent) == GUARD_TURN_HELD && k->is_clearing;
+    if (parent_is_gone(k->parent) && !k->has_left_parent) {
+        log_warn("who started this guard is gone: the backend is stopped");
+        k->has_left_parent = true;
+        ask_to_stop(k);
+    } else if (is_new_turn && !k->has_turn) {
+        k->is_clearing = false; /* looked at once more, now that nobody else starts */
+        clearance_rest(k->clearance);
+    }
+    k->has_turn = parent_turn(k->parent) == GUARD_TURN_HELD;
+}
+
 /* --- the turn --- */
 
 static void turn(struct task *t)
 {
     struct keeper *k = container_of(t, struct keeper, task);
     k->now_ms = loop_now_ms(k->loop);
+    if (k->parent) {
+        heed_parent(k);
+    }
     obey(k, keeper_reap(k));
     obey(k, act(k));
     obey(k, plan_on_tick(&k->plan, k->now_ms));
     hooks_on_tick(&k->hooks, k->now_ms);
     outlet_flush(k->out);
     outlet_flush(k->err);
+    if (k->parent) {
+        keep_turn(k);
+    }
     keeper_tell(k);
     if (k->is_leaving && (k->hooks.count == 0 || k->now_ms >= k->leave_due_ms)) {
         loop_stop(k->loop);
@@ -204,11 +268,7 @@ static void on_stop(uv_signal_t *handle, int number)
 {
     struct keeper *k = handle->data;
     log_info("asked to stop", LOG_NUM("signal", number));
-    k->now_ms = loop_now_ms(k->loop);
-    k->is_clearing = false;
-    clearance_rest(k->clearance);
-    obey(k, plan_on_stop(&k->plan, k->now_ms));
-    keeper_tell(k); /* before the backend can be gone already */
+    ask_to_stop(k);
     on_news(k);
 }
 
@@ -236,6 +296,13 @@ static bool begin(struct keeper *k, const char **why)
             return false;
         }
         guard_serve_name(k->serve, name, sizeof(name));
+    }
+    if (k->settings->parent_fd >= 0) {
+        k->parent = parent_open(k->loop, k->settings->parent_fd, on_news, k);
+        if (!k->parent) {
+            *why = "--parent is no socket of packets";
+            return false;
+        }
     }
     if (!keeper_init_processes(k)) {
         *why = k->cgroup.why;
@@ -286,6 +353,7 @@ enum keeper_end keeper_run(const struct guard_settings *s, const char **why)
     if (k->out) {
         keeper_fini_processes(k);
     }
+    parent_close(&k->parent);
     sdnotify_close(&k->notify);
     loop_free(&k->loop);
     enum keeper_end end = k->end;

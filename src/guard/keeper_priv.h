@@ -14,6 +14,7 @@
 #include "guard/keeper.h"
 #include "guard/offspring.h"
 #include "guard/outlet.h"
+#include "guard/parent.h"
 #include "guard/plan.h"
 #include "guard/sdnotify.h"
 #include "net/loop.h"
@@ -32,6 +33,9 @@ struct keeper {
     struct watch *watch;
     struct clearance *clearance;
     struct guard_serve *serve; /* NULL: nowhere */
+    struct parent *parent;     /* NULL: nobody who decides */
+    bool has_left_parent;      /* it is gone, and that was seen */
+    bool has_turn;             /* as of the last turn of ours */
     struct task task;
     struct timer timer;
     uv_signal_t on_child, on_term, on_int, on_hup;
@@ -97,8 +101,11 @@ void keeper_keep_incident(struct keeper *k);
 
 /* --- keeper_tell.c --- */
 
-/* The log, and the service manager. */
+/* The log, the service manager and the parent. */
 void keeper_tell(struct keeper *k);
+
+/* The parent alone, of a command that cannot be run at all: its last word. */
+void keeper_tell_no_command(struct keeper *k, const char *why);
 void keeper_run_hook(struct keeper *k, enum guard_hook hook);
 
 /* The JSON of GET /guard. */

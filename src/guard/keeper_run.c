@@ -177,6 +177,7 @@ static unsigned on_no_start(struct keeper *k, enum err e, int why)
         log_error("the command cannot be run",
                   LOG_TEXT("command", k->settings->command.word[0]),
                   LOG_TEXT("reason", strerror(why)));
+        keeper_tell_no_command(k, text);
         k->end = KEEPER_NO_COMMAND;
         loop_stop(k->loop);
         return 0;

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/keeper_priv.h"
@@ -85,6 +86,30 @@ static void notify_manager(struct keeper *k, bool is_news)
     sdnotify_send(&k->notify, str_of(text, notify_text(&n, text)));
 }
 
+static void tell_parent(struct keeper *k, enum guard_state state, const char *why)
+{
+    struct guard_line line = {.state = state,
+                              .restarts = (uint32_t)k->plan.restarts.total,
+                              .pid = k->pid > 0 ? (uint32_t)k->pid : 0};
+    if (k->parent) {
+        (void)snprintf(line.why, sizeof(line.why), "%s", why);
+        parent_tell(k->parent, line);
+    }
+}
+
+void keeper_tell_no_command(struct keeper *k, const char *why)
+{
+    tell_parent(k, GUARD_GAVE_UP, why);
+}
+
+/* GET /guard and the parent hear the same names. */
+static enum guard_state state_of(const struct plan *p)
+{
+    enum guard_state state = GUARD_ENDED;
+    CHECK(guard_state_find(str_from(plan_state_name(p->state)), &state));
+    return state;
+}
+
 void keeper_tell(struct keeper *k)
 {
     const struct plan *p = &k->plan;
@@ -94,6 +119,9 @@ void keeper_tell(struct keeper *k)
         log_state(k);
     }
     notify_manager(k, is_news);
+    if (k->end != KEEPER_NO_COMMAND) {
+        tell_parent(k, state_of(p), p->why);
+    }
     k->told_state = p->state;
     (void)snprintf(k->told_why, sizeof(k->told_why), "%s", p->why);
 }

@@ -70,6 +70,19 @@ static void memory_that_is_held_by_ours(void **state)
     assert_false(g.has_processes);
 }
 
+static void the_most_free_memory_is_known_where_a_gpu_tells_both(void **state)
+{
+    (void)state;
+    struct gpu_word g =
+        read_well("{\"gpus\":[{\"memory\":{\"used\":5,\"total\":9}},{\"memory\":{\"used\":1,"
+                  "\"total\":8}},{\"memory\":{\"used\":9,\"total\":8}}]}");
+    assert_true(g.has_free);
+    assert_int_equal(g.most_free, 7);
+    assert_false(read_well("{\"gpus\":[{\"memory\":{\"used\":5}},{\"memory\":{\"total\":5}},"
+                           "{\"memory\":null},{}]}")
+                     .has_free);
+}
+
 static void only_the_gpus_named_count(void **state)
 {
     struct str only[] = {STR_INIT("GPU-2")};
@@ -112,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gpu_that_is_down_and_says_what_it_needs),
         cmocka_unit_test(memory_that_is_held_by_ours),
+        cmocka_unit_test(the_most_free_memory_is_known_where_a_gpu_tells_both),
         cmocka_unit_test(only_the_gpus_named_count),
         cmocka_unit_test(hostile_texts_become_harmless),
         cmocka_unit_test(what_is_no_report_is_told),

@@ -69,7 +69,8 @@ static void reads_every_key(void **state)
              "on_oom: [[a], [b, c]]\noom_forget: 14s\n"
              "hooks: {down: [d], needs_reset: [e], gave_up: [f, g]}\n"
              "agent: http://127.0.0.1:1\nagent_token: u\ngpus: [GPU-1]\n"
-             "gpu_wait: 15s\ncgroup: 'off'\nlog: {level: debug, format: json}\n",
+             "gpu_wait: 15s\nneeds_memory: 12GiB\ncgroup: 'off'\nlog: {level: debug, format: "
+             "json}\n",
              &none);
     assert_int_equal(l.e, ERR_OK);
     struct guard_settings *s = l.s;
@@ -95,6 +96,8 @@ static void reads_every_key(void **state)
     assert_string_equal(s->hook[HOOK_NEEDS_RESET].word[0], "e");
     assert_true(s->has_agent && s->agent.port == 1 && s->gpu_count == 1);
     assert_int_equal(s->gpu_wait_ms, 15000);
+    assert_true(s->needs_memory == 12ULL << 30);
+    assert_int_equal(s->parent_fd, -1);
     assert_true(str_eq(s->cgroup, STR("off")));
     assert_int_equal(s->log_level, LOG_DEBUG);
     assert_int_equal(s->log_format, LOG_JSON);
@@ -154,6 +157,8 @@ static void says_what_is_wrong_on_the_command_line(void **state)
         {{.url = "http://a", .hang_after = "1", .command = true_command}, "--hang-after"},
         {{.url = "http://a", .health = "http://b/", .command = true_command}, "one server"},
         {{.url = "http://a", .agent = "b", .command = true_command}, "--agent"},
+        {{.url = "http://a", .parent = "x", .command = true_command}, "--parent"},
+        {{.url = "http://a", .parent = "2", .command = true_command}, "--parent"},
     };
     const char *why = NULL;
     (void)state;
