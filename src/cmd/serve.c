@@ -13,6 +13,7 @@
 #include "cmd/options.h"
 #include "gate/calibrator.h"
 #include "gate/gateway.h"
+#include "gate/manager.h"
 #include "gate/prober.h"
 #include "gate/tellers.h"
 #include "gate/watcher.h"
@@ -38,6 +39,8 @@ struct serve {
     struct calibrator *calibrator;
     struct watcher *watcher;
     struct tellers *tellers;
+    struct manager *manager;
+    uint64_t drain_due_ms; /* 0: it does not drain */
     struct admin_api *admin;
     struct worker_thread *threads;
     size_t thread_count;
@@ -209,6 +212,7 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info("draining: running answers end, new connections are refused",
              LOG_NUM("signal", number), LOG_NUM("limit_s", DRAIN_LIMIT_MS / 1000));
     close_listeners(s);
+    s->drain_due_ms = loop_now_ms(s->loop) + DRAIN_LIMIT_MS;
     for (size_t i = 0; i < s->thread_count; i++) {
         worker_drain(s->threads[i].worker, DRAIN_LIMIT_MS);
     }
@@ -240,6 +244,7 @@ static void start_control(struct serve *s)
     s->prober = prober_start(g, s->loop);
     s->calibrator = calibrator_start(g, s->loop);
     s->watcher = watcher_start(g, s->loop);
+    s->manager = manager_start(g, s->loop);
     g->tell_hang = tell_workers;
     g->tell_hang_arg = s;
     s->tellers = tellers_start(g, s->loop);
@@ -252,6 +257,7 @@ static void start_control(struct serve *s)
                                             .board = g->board,
                                             .tally = g->tally,
                                             .verdicts = g->verdicts,
+                                            .processes = g->processes,
                                             .draining = &g->draining,
                                             .connections = &g->connections,
                                             .started_wall_ms = g->started_wall_ms}});
@@ -266,6 +272,7 @@ static void run(struct serve *s)
     for (size_t i = 0; i < s->thread_count; i++) {
         uv_thread_join(&s->threads[i].thread);
     }
+    manager_stop(&s->manager, s->drain_due_ms);
     admin_api_stop(&s->admin);
     tellers_stop(&s->tellers);
     watcher_stop(&s->watcher);

@@ -133,6 +133,7 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->verdicts = verdict_log_new(&s->catalog);
     g->answer_cache = make_cache(s);
     g->notices = notices_new();
+    g->processes = processes_new(&s->catalog, clock_mono_ms());
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->teller_tls = arena_zalloc(&g->arena, sizeof(g->teller_tls[0]) * count * TELLERS);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
@@ -177,6 +178,7 @@ void gateway_free(struct gateway **g)
     verdict_log_free(&gone->verdicts);
     answer_cache_free(&gone->answer_cache);
     notices_free(&gone->notices);
+    processes_free(&gone->processes);
     arena_fini(&gone->arena);
     free(gone);
 }
@@ -193,9 +195,11 @@ void gateway_note_change(struct gateway *g, const struct backend *b,
     if (change->state_changed) {
         char why[96];
         cause_text(change->cause, why, sizeof(why));
-        LOG_AT(change->to == STATE_DOWN ? LOG_WARN : LOG_INFO, "backend changed state",
+        bool is_bad = change->to == STATE_DOWN && !cause_is_wanted(change->cause.kind);
+        LOG_AT(is_bad ? LOG_WARN : LOG_INFO, "backend changed state",
                LOG_STR("backend", b->name), LOG_TEXT("from", state_name(change->from)),
-               LOG_TEXT("to", state_name(change->to)), LOG_TEXT("reason", why), LOG_DONE);
+               LOG_TEXT("to", state_word(change->to, change->cause)), LOG_TEXT("reason", why),
+               LOG_DONE);
     }
     if (change->probe_now || change->state_changed) {
         g->wake_prober(g->wake_arg);

@@ -14,6 +14,7 @@
 #include "tiers/board.h"
 #include "tiers/hedge.h"
 #include "tiers/notices.h"
+#include "tiers/processes.h"
 #include "tiers/retry_budget.h"
 #include "tiers/tally.h"
 #include "tiers/verdict_log.h"
@@ -41,6 +42,7 @@ struct gateway {
     struct hedge_budget *hedge_budget;  /* one a model */
     struct answer_cache *answer_cache;  /* NULL: no model keeps answers */
     struct notices *notices;            /* which conversations were told of another model */
+    struct processes *processes;        /* of managed backends; for the control thread */
     struct hash_key hash_key;           /* of what names sessions, prompts and conversations */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */

@@ -329,13 +329,33 @@ static const struct conf_table ROOT_TABLE = {.what = "the configuration", CONF_R
 
 const struct conf_table *const *settings_tables(size_t *count)
 {
-    static const struct conf_table *const TABLES[] = {
-        &ROOT_TABLE,    &BACKEND_TABLE, &BACKEND_TLS_TABLE, &CAPABILITIES_TABLE,
-        &MODEL_TABLE,   &HEALTH_TABLE,  &DEADLINES_TABLE,   &BREAKER_TABLE,
-        &RETRY_TABLE,   &BUDGET_TABLE,  &HEDGE_TABLE,       &LAST_RESORT_TABLE,
-        &DEGRADE_TABLE, &STREAMS_TABLE, &LOAD_TABLE,        &QUEUE_TABLE,
-        &LIMITS_TABLE,  &LOG_TABLE,     &KEY_TABLE,         &TLS_TABLE,
-        &AGENT_TABLE,   &DCGM_TABLE,    &GUARD_TABLE};
+    static const struct conf_table *const TABLES[] = {&ROOT_TABLE,
+                                                      &BACKEND_TABLE,
+                                                      &BACKEND_TLS_TABLE,
+                                                      &CAPABILITIES_TABLE,
+                                                      &MODEL_TABLE,
+                                                      &HEALTH_TABLE,
+                                                      &DEADLINES_TABLE,
+                                                      &BREAKER_TABLE,
+                                                      &RETRY_TABLE,
+                                                      &BUDGET_TABLE,
+                                                      &HEDGE_TABLE,
+                                                      &LAST_RESORT_TABLE,
+                                                      &DEGRADE_TABLE,
+                                                      &STREAMS_TABLE,
+                                                      &LOAD_TABLE,
+                                                      &QUEUE_TABLE,
+                                                      &LIMITS_TABLE,
+                                                      &LOG_TABLE,
+                                                      &KEY_TABLE,
+                                                      &TLS_TABLE,
+                                                      &AGENT_TABLE,
+                                                      &DCGM_TABLE,
+                                                      &GUARD_TABLE,
+                                                      &MANAGED_TABLE,
+                                                      &MANAGED_STOP_TABLE,
+                                                      &MANAGED_BACKOFF_TABLE,
+                                                      &MANAGED_GIVE_UP_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }

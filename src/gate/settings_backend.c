@@ -303,7 +303,11 @@ static const struct conf_row BACKEND_ROWS[] = {
      .type = CONF_READ,
      .read = teller_read_guard,
      .help = "the guard of its process: a URL, or a mapping"},
-    {.name = "managed", .type = CONF_LATER},
+    {.name = "managed",
+     .type = CONF_TABLE,
+     CONF_FIELD(struct backend, managed),
+     .table = &MANAGED_TABLE,
+     .help = "its process is started and stopped by the gateway"},
 };
 const struct conf_table BACKEND_TABLE = {.what = "a backend", CONF_ROWS(BACKEND_ROWS)};
 
@@ -392,6 +396,7 @@ static void read_backend(struct draft *d, const struct conf_item *item, struct b
     b->url = b->host = b->host_header = b->path = b->api_key = STR("");
     b->tls_ca = b->tls_cert = b->tls_key = STR("");
     b->weight = 1;
+    managed_set_defaults(&b->managed);
     check_name(d, item);
     set_defaults(d, item->value, b);
     (void)conf_read_map(d->conf, item->value, &BACKEND_TABLE, b);
@@ -401,6 +406,7 @@ static void read_backend(struct draft *d, const struct conf_item *item, struct b
     check_authorization(d, item->value, b);
     check_api_key(d, item->value, b);
     tellers_check(d->conf, item->value, b);
+    managed_check(d, item->value, b);
 }
 
 void backends_read(struct draft *d)

@@ -80,6 +80,10 @@ extern const struct conf_table CAPABILITIES_TABLE;
 extern const struct conf_table AGENT_TABLE;
 extern const struct conf_table DCGM_TABLE;
 extern const struct conf_table GUARD_TABLE;
+extern const struct conf_table MANAGED_TABLE; /* into a managed_policy, as the next three */
+extern const struct conf_table MANAGED_STOP_TABLE;
+extern const struct conf_table MANAGED_BACKOFF_TABLE;
+extern const struct conf_table MANAGED_GIVE_UP_TABLE;
 extern const struct conf_table MODEL_TABLE;
 extern const struct conf_table KEY_TABLE;
 
@@ -109,6 +113,10 @@ void policy_read_degrade(struct conf *c, const struct conf_node *n, struct degra
 /* The root's: a mapping from types to such. */
 void policy_read_degrades(struct conf *c, const struct conf_node *n,
                           struct degrade_policy by_type[BACKEND_TYPES]);
+
+/* A backend's `managed`: before its table is read, and what only all of it tells, after. */
+void managed_set_defaults(struct managed_policy *m);
+void managed_check(struct draft *d, const struct conf_node *n, const struct backend *b);
 
 /* A backend's `capabilities`. */
 void offer_read_capabilities(struct conf *c, const struct conf_node *n, void *into);

@@ -91,7 +91,7 @@ static void tell_guard(struct teller_ask *t, const struct guard_news *n)
     if (!telemetry_set_guard(board_telemetry(g->board), backend, n, now_of(t))) {
         return;
     }
-    bool is_bad = n->word != GUARD_READY && n->word != GUARD_UNKNOWN;
+    bool is_bad = n->word != GUARD_SAYS_READY && n->word != GUARD_SAYS_UNKNOWN;
     LOG_AT(is_bad ? LOG_WARN : LOG_INFO, "guard of a backend",
            LOG_STR("backend", t->backend->name), LOG_TEXT("state", guard_word_name(n->word)),
            LOG_TEXT("reason", n->why), LOG_DONE);

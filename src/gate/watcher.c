@@ -334,7 +334,8 @@ static uint32_t prefill_ms(const struct watch *w)
 static bool is_loading(const struct backend_view *v)
 {
     return v->state == STATE_DOWN &&
-           (cause_is_loading(v->cause) || v->cause.kind == CAUSE_LOADING_FAILED);
+           (cause_is_loading(v->cause) || v->cause.kind == CAUSE_LOADING_FAILED ||
+            cause_is_off(v->cause.kind));
 }
 
 static void tell_word(struct watch *w, enum vital from, enum vital to)
@@ -417,7 +418,8 @@ static void run(struct task *t)
         proceed_probe(w);
     }
     look(w, &v);
-    bool may_ask = v.cause.kind != CAUSE_STARTING && !w->watcher->gateway->draining;
+    bool may_ask = v.cause.kind != CAUSE_STARTING && !cause_is_off(v.cause.kind) &&
+                   !w->watcher->gateway->draining;
     if (may_ask && !inquiry_is_open(&w->reading)) {
         read_when_due(w);
     }

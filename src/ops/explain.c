@@ -32,6 +32,7 @@ static json_t *prospect_object(const struct status_source *s, const struct prosp
     tell_put(o, "why", json_string(say.why));
     tell_prospect(o, &p->is, now_ms);
     tell_judgement(o, s, p->member->backend, &p->is.backend, now_ms);
+    tell_put(o, "managed", tell_process(s, p->member->backend, now_ms));
     tell_offer(o, &p->offer);
     return o;
 }

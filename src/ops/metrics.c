@@ -225,15 +225,43 @@ static void write_first_token(struct exposition *e, const struct scrape *s)
 
 static void write_state(struct exposition *e, const struct scrape *s)
 {
-    static const enum state states[] = {STATE_HEALTHY, STATE_DEGRADED, STATE_DOWN};
+    /* The last two are of managed backends only. */
+    static const char *const words[] = {"HEALTHY", "DEGRADED", "DOWN", "STOPPED", "LOADING"};
+    enum { COUNT = sizeof(words) / sizeof(words[0]), OF_MANAGED = 2 };
     const struct catalog *c = s->source->catalog;
     for (size_t i = 0; i < c->backend_count; i++) {
         const struct backend *b = &c->backends[i];
         struct backend_view v = board_view(s->source->board, b->index, s->now_ms);
-        enum state now = board_told_state(&v);
-        for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++) {
-            struct str values[] = {b->name, str_from(state_name(states[k]))};
-            put_count(e, values, states[k] == now ? 1 : 0);
+        struct str now = str_from(tell_state(&v));
+        size_t count = b->managed.command ? COUNT : COUNT - OF_MANAGED;
+        for (size_t k = 0; k < count; k++) {
+            struct str values[] = {b->name, str_from(words[k])};
+            put_count(e, values, str_eq(values[1], now) ? 1 : 0);
+        }
+    }
+}
+
+static void write_managed_state(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        for (unsigned k = 0; b->managed.command && k < PROCESS_COUNT; k++) {
+            enum process_state state = (enum process_state)k;
+            struct str values[] = {b->name, str_from(process_state_name(state))};
+            bool is_it = processes_of(s->source->processes, b->index)->state == state;
+            put_count(e, values, is_it ? 1 : 0);
+        }
+    }
+}
+
+static void write_managed_starts(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (size_t i = 0; i < c->backend_count; i++) {
+        const struct backend *b = &c->backends[i];
+        if (b->managed.command) {
+            put_count(e, &b->name, processes_of(s->source->processes, b->index)->starts);
         }
     }
 }
@@ -464,6 +492,16 @@ static const struct metric METRICS[] = {
       .help = "1 for the state that the backend is in, 0 for the others: the worst of what "
               "probes, traffic, its GPUs and its guard say."},
      write_state},
+    {{.name = "fallthrough_managed_state",
+      .kind = METRIC_GAUGE,
+      .labels = {"backend", "state"},
+      .help = "1 for the state of the process of a managed backend, 0 for the others."},
+     write_managed_state},
+    {{.name = "fallthrough_managed_starts_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"backend"},
+      .help = "Starts of the process of a managed backend, those after failures too."},
+     write_managed_starts},
     {{.name = "fallthrough_backend_vitals",
       .kind = METRIC_GAUGE,
       .labels = {"backend", "vitals"},

@@ -1,5 +1,7 @@
 #include "ops/status.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "ops/tell.h"
@@ -52,6 +54,7 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     tell_judgement(o, s, b, &v, now_ms);
     tell_put(o, "why", json_string(why));
     tell_telemetry(o, s, b, now_ms);
+    tell_put(o, "managed", tell_process(s, b, now_ms));
     tell_put(o, "resume", ability_word(board_worst_ability(s->board, b->index)));
     tell_put(o, "in_flight", tell_whole(v.in_flight));
     tell_put(o, "max_concurrent", limit_of(b));

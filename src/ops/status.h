@@ -7,6 +7,7 @@
 #include "ops/rates.h"
 #include "tiers/board.h"
 #include "tiers/catalog.h"
+#include "tiers/processes.h"
 #include "tiers/tally.h"
 #include "tiers/verdict_log.h"
 
@@ -20,6 +21,7 @@ struct status_source {
     const struct board *board;
     const struct tally *tally;
     const struct verdict_log *verdicts;
+    const struct processes *processes;
     const struct rates *rates;
     const _Atomic bool *draining;
     const _Atomic uint32_t *connections;
@@ -37,6 +39,7 @@ struct status_source {
  *               "gpu":{"state","reason","why","counsel","for_s"},
  *               "guard":{"state","reason","for_s"},
  *               "first_token_p50_ms","first_token_p99_ms","attempts","failures","held_for_s",
+ *               "managed":{"state","why","for_s","starts","restarts","pid","stops_in_s"},
  *               "verdicts":[{"at","ago_s","first","times","model","verdict","status","then",
  *                            "trial"}]}]}
  * `resume` is "exact", "differs" or "no", null while it is not measured; a backend's is the
@@ -44,7 +47,8 @@ struct status_source {
  * the per cent of its requests that it may get; `waiting` counts those that wait for a slot,
  * at most `queue`; `max_concurrent` is null where there is none; `capabilities` {"tools",
  * "vision","json_schema","logprobs","embeddings"}; `context` and each of those is null while it
- * is not known. `gpu` and `guard` are null where nobody is asked. `verdicts` are those of
- * tiers/verdict_log.h, the newest first. Lives as long as the arena.
+ * is not known. `gpu` and `guard` are null where nobody is asked, `managed` for what the
+ * gateway does not start itself. `verdicts` are those of tiers/verdict_log.h, the newest first.
+ * Lives as long as the arena.
  */
 struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);

@@ -98,11 +98,15 @@ static const char *told_word(const struct telemetry_view *told, struct advice a,
                              uint64_t *since_ms)
 {
     static const char *const words[GUARD_WORDS] = {
-        [GUARD_UNKNOWN] = "guard_unknown",         [GUARD_READY] = "guard_ready",
-        [GUARD_STARTING] = "guard_starting",       [GUARD_LOADING] = "guard_loading",
-        [GUARD_STOPPING] = "guard_stopping",       [GUARD_RESTARTING] = "guard_restarting",
-        [GUARD_NEEDS_RESET] = "guard_needs_reset", [GUARD_GAVE_UP] = "guard_gave_up",
-        [GUARD_UNKILLABLE] = "guard_unkillable"};
+        [GUARD_SAYS_UNKNOWN] = "guard_unknown",
+        [GUARD_SAYS_READY] = "guard_ready",
+        [GUARD_SAYS_STARTING] = "guard_starting",
+        [GUARD_SAYS_LOADING] = "guard_loading",
+        [GUARD_SAYS_STOPPING] = "guard_stopping",
+        [GUARD_SAYS_RESTARTING] = "guard_restarting",
+        [GUARD_SAYS_NEEDS_RESET] = "guard_needs_reset",
+        [GUARD_SAYS_GAVE_UP] = "guard_gave_up",
+        [GUARD_SAYS_UNKILLABLE] = "guard_unkillable"};
     bool is_gpu = is_of_gpus(told, a);
     *since_ms = is_gpu ? told->gpu_since_ms : told->guard_since_ms;
     return is_gpu ? told->gpu.reason : words[told->guard.word];
@@ -152,6 +156,12 @@ void tell_telemetry(json_t *o, const struct status_source *s, const struct backe
     tell_put(o, "guard", guard_object(b, &told, now_ms));
 }
 
+const char *tell_state(const struct backend_view *v)
+{
+    enum state told = board_told_state(v); /* others may know worse than its probes */
+    return told != v->state ? state_name(told) : state_word(v->state, v->cause);
+}
+
 void tell_cause(const struct status_source *s, const struct backend *b,
                 const struct backend_view *v, char why[WHY_BYTES])
 {
@@ -159,12 +169,15 @@ void tell_cause(const struct status_source *s, const struct backend *b,
     struct telemetry_view told;
     telemetry_read(board_telemetry(s->board), b->index, &told);
     cause_text(v->cause, cause, sizeof(cause));
-    int len = snprintf(why, WHY_BYTES, "%s", cause);
+    bool is_off = b->managed.command && cause_is_off(v->cause.kind);
+    int len = snprintf(why, WHY_BYTES, "%s%s%s", cause, is_off ? ": " : "",
+                       is_off ? processes_of(s->processes, b->index)->why : "");
+    len = len < WHY_BYTES ? len : WHY_BYTES - 1;
     if (told.gpu.counsel != COUNSEL_NONE) {
         len += snprintf(why + len, WHY_BYTES - (size_t)len, "; GPU %s: %s, %s",
                         gpu_health_name(told.gpu.health), told.gpu.reason, told.gpu.why);
     }
-    if (told.guard.word > GUARD_READY) {
+    if (told.guard.word > GUARD_SAYS_READY) {
         (void)snprintf(why + len, WHY_BYTES - (size_t)len, "; guard %s: %s",
                        guard_word_name(told.guard.word), told.guard.why);
     }
@@ -182,7 +195,7 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
     if (board_told_state(v) != v->state) { /* others know worse than its probes */
         reason = told_word(&told, v->advice, &since_ms);
     }
-    tell_put(o, "state", json_string(state_name(board_told_state(v))));
+    tell_put(o, "state", json_string(tell_state(v)));
     tell_put(o, "reason", json_string(reason));
     tell_put(o, "since", moment(since_ms, now_ms));
     tell_put(o, "for_s", json_real(tell_seconds(now_ms > since_ms ? now_ms - since_ms : 0)));
@@ -206,6 +219,8 @@ static uint64_t until_ms_of(const struct pick_prospect *p)
         return p->breaker.until_ms;
     case PICK_USABLE:
     case PICK_DOWN:
+    case PICK_STOPPED:
+    case PICK_RISING:
     case PICK_FULL:
     case PICK_DRAINED:
     case PICK_TRIED:
@@ -242,11 +257,12 @@ void tell_why(const struct status_source *s, const struct backend *b,
     tell_cause(s, b, &p->backend, cause);
     switch (p->bare) {
     case PICK_USABLE:
+    case PICK_STOPPED:
+    case PICK_RISING:
     case PICK_TRIED:
     case PICK_TOO_LONG: /* of needs: say_fit */
     case PICK_INCAPABLE:
-        (void)snprintf(why, WHY_BYTES, "%s: %.*s", state_name(board_told_state(&p->backend)),
-                       CAUSE_SHOWN, cause);
+        (void)snprintf(why, WHY_BYTES, "%s: %.*s", tell_state(&p->backend), CAUSE_SHOWN, cause);
         return;
     case PICK_DRAINED:
         (void)snprintf(why, WHY_BYTES, "drained, serves only where nobody else can: %.*s",
@@ -311,6 +327,24 @@ void tell_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms)
     tell_put(o, "breaker", json_string(breaker_view_word(&p->breaker)));
     tell_put(o, "share", tell_whole(p->breaker.share));
     tell_put(o, "relapses", tell_whole(p->breaker.relapses));
+}
+
+json_t *tell_process(const struct status_source *s, const struct backend *b, uint64_t now_ms)
+{
+    const struct process_word *w = processes_of(s->processes, b->index);
+    if (!b->managed.command) {
+        return json_null();
+    }
+    json_t *o = json_object();
+    tell_put(o, "state", json_string(process_state_name(w->state)));
+    tell_put(o, "why", json_string(w->why));
+    tell_put(o, "for_s",
+             json_real(tell_seconds(now_ms > w->since_ms ? now_ms - w->since_ms : 0)));
+    tell_put(o, "starts", tell_whole(w->starts));
+    tell_put(o, "restarts", tell_whole(w->restarts));
+    tell_put(o, "pid", number_or_null(w->pid));
+    tell_put(o, "stops_in_s", until_s(w->stop_ms, now_ms));
+    return o;
 }
 
 /* The same keys for status and explain. */

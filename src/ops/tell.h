@@ -29,6 +29,10 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
 void tell_why(const struct status_source *s, const struct backend *b,
               const struct pick_prospect *p, char why[WHY_BYTES]);
 
+/* The worst of what is known of it, in a word: "HEALTHY", …; "STOPPED" or "LOADING" where it is
+ * started and stopped by ourselves. */
+const char *tell_state(const struct backend_view *v);
+
 /* Why its state is what it is, with what others tell of it. */
 void tell_cause(const struct status_source *s, const struct backend *b,
                 const struct backend_view *v, char why[WHY_BYTES]);
@@ -42,6 +46,9 @@ void tell_prospect(json_t *o, const struct pick_prospect *p, uint64_t now_ms);
 
 /* Its context and what it can. */
 void tell_offer(json_t *o, const struct offer *offer);
+
+/* The process of a backend that the gateway starts itself; null for others. */
+json_t *tell_process(const struct status_source *s, const struct backend *b, uint64_t now_ms);
 
 /* How a model's tiers share the load, and who waits. */
 void tell_load(json_t *o, const struct status_source *s, const struct model *m);

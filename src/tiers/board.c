@@ -43,6 +43,9 @@ struct board *board_new(const struct catalog *c, uint64_t now_ms)
         CHECK(pthread_mutex_init(&b->slots[i].lock, NULL) == 0);
         health_init(&b->slots[i].health, now_ms);
         publish(&b->slots[i]);
+        if (c->backends[i].managed.command) {
+            (void)board_put_off(b, (uint32_t)i, CAUSE_STOPPED, now_ms);
+        }
     }
     return b;
 }
@@ -131,7 +134,7 @@ static struct board_change change_from(enum state from, const struct health *h)
 
 static enum outage outage_of(struct cause c, bool is_own)
 {
-    if (cause_is_loading(c)) {
+    if (cause_is_loading(c) || cause_is_wanted(c.kind)) {
         return OUTAGE_LOADING;
     }
     if (!is_own) {
@@ -304,6 +307,26 @@ struct board_change board_take_advice(struct board *b, uint32_t backend, uint64_
         board_store(&s->published.advice, word);
         health_ask_probe(&s->health, now_ms);
     }
+    return conclude(b, backend, from, next_probe_ms, now_ms);
+}
+
+struct board_change board_put_off(struct board *b, uint32_t backend, enum cause_kind why,
+                                  uint64_t now_ms)
+{
+    struct slot *s = board_slot(b, backend);
+    board_lock(s);
+    enum state from = s->health.state;
+    (void)health_put_off(&s->health, why, now_ms);
+    return conclude(b, backend, from, 0, now_ms);
+}
+
+struct board_change board_put_on(struct board *b, uint32_t backend, uint64_t now_ms)
+{
+    struct slot *s = board_slot(b, backend);
+    board_lock(s);
+    enum state from = s->health.state;
+    uint64_t next_probe_ms = s->health.next_probe_ms;
+    (void)health_put_on(&s->health, now_ms);
     return conclude(b, backend, from, next_probe_ms, now_ms);
 }
 

@@ -102,6 +102,16 @@ struct board_change board_on_token(struct board *b, uint32_t backend, uint64_t t
  */
 struct board_change board_take_advice(struct board *b, uint32_t backend, uint64_t now_ms);
 
+/* --- backends that the gateway starts and stops itself --- */
+
+/* There is no process of it that could be judged: health_put_off. One that is managed begins
+ * like this, by CAUSE_STOPPED. */
+struct board_change board_put_off(struct board *b, uint32_t backend, enum cause_kind why,
+                                  uint64_t now_ms);
+
+/* Its process has made a token: well, and probed from now on. */
+struct board_change board_put_on(struct board *b, uint32_t backend, uint64_t now_ms);
+
 void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view);
 
 /* Content has come to one of our streams. Lock-free, and written only now and then

@@ -67,6 +67,7 @@ struct backend {
     size_t gpu_count;       /* 0: all */
     uint32_t first_serving; /* of its servings, which stand together in the catalog */
     uint32_t serving_count;
+    struct managed_policy managed;
 };
 
 /* A backend and one model that it serves. What is learnt of the two (can it resume, is the

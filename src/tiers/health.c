@@ -51,6 +51,18 @@ void cause_text(struct cause c, char *out, size_t size)
     case CAUSE_HUNG:
         (void)snprintf(out, size, "hung: it has work and answers, but no token comes");
         return;
+    case CAUSE_STOPPED:
+        (void)snprintf(out, size, "not started: it is when it is needed");
+        return;
+    case CAUSE_RISING:
+        (void)snprintf(out, size, "is being started");
+        return;
+    case CAUSE_RESTARTING:
+        (void)snprintf(out, size, "its process has failed and is started again");
+        return;
+    case CAUSE_GAVE_UP:
+        (void)snprintf(out, size, "its process has failed too often and was given up");
+        return;
     }
     BUG("no such cause");
 }
@@ -78,6 +90,14 @@ const char *cause_word(struct cause c)
         return verdict_of(c.failure)->name;
     case CAUSE_HUNG:
         return "hung";
+    case CAUSE_STOPPED:
+        return "stopped";
+    case CAUSE_RISING:
+        return "rising";
+    case CAUSE_RESTARTING:
+        return "restarting";
+    case CAUSE_GAVE_UP:
+        return "gave_up";
     }
     BUG("no such cause");
 }
@@ -85,6 +105,14 @@ const char *cause_word(struct cause c)
 bool cause_is_loading(struct cause c)
 {
     return c.kind == CAUSE_LOADING || c.kind == CAUSE_GUARD_STARTING;
+}
+
+const char *state_word(enum state s, struct cause c)
+{
+    if (s == STATE_DOWN && cause_is_wanted(c.kind)) {
+        return c.kind == CAUSE_STOPPED ? "STOPPED" : "LOADING";
+    }
+    return state_name(s);
 }
 
 void health_init(struct health *h, uint64_t now_ms)
@@ -242,6 +270,9 @@ bool health_on_probe(struct health *h, const struct health_policy *p,
 {
     enum state state = h->state;
     enum cause_kind kind = h->cause.kind;
+    if (h->is_off) {
+        return false;
+    }
     h->gap_until_ms = now_ms + PROBE_GAP_MS;
     if (is_good(r) && is_stale(h, r, now_ms)) {
         h->next_probe_ms = h->gap_until_ms;
@@ -288,6 +319,9 @@ static bool suspect(struct health *h, enum failure f, uint64_t now_ms)
 
 bool health_on_failure(struct health *h, enum failure f, bool is_first_500, uint64_t now_ms)
 {
+    if (h->is_off) {
+        return false;
+    }
     switch (verdict_of(f)->blame) {
     case BLAME_NONE:
     case BLAME_HOLD:
@@ -315,7 +349,7 @@ void health_on_success(struct health *h, uint64_t now_ms)
 
 void health_need_token(struct health *h, uint64_t now_ms)
 {
-    h->needs_token = h->state == STATE_DOWN;
+    h->needs_token = h->state == STATE_DOWN && !h->is_off;
     h->doubted_ms = now_ms;
 }
 
@@ -323,6 +357,9 @@ bool health_on_hang(struct health *h, uint64_t now_ms)
 {
     bool is_news = h->state != STATE_DOWN || h->cause.kind != CAUSE_HUNG;
     bool was_down = h->state == STATE_DOWN;
+    if (h->is_off) {
+        return false;
+    }
     enter(h, STATE_DOWN, (struct cause){.kind = CAUSE_HUNG, .failure = FAILURE_stall}, now_ms);
     health_need_token(h, now_ms);
     if (!was_down) {
@@ -351,4 +388,35 @@ bool health_on_token(struct health *h, const struct health_policy *p, uint64_t t
                      uint64_t now_ms)
 {
     return token_ms > h->doubted_ms && health_waive_token(h, p, now_ms);
+}
+
+/* --- processes of our own --- */
+
+bool health_put_off(struct health *h, enum cause_kind why, uint64_t now_ms)
+{
+    bool is_news = h->state != STATE_DOWN || h->cause.kind != why;
+    bool is_other = is_news && h->state == STATE_DOWN;
+    if (is_news) {
+        enter(h, STATE_DOWN, (struct cause){.kind = why, .failure = FAILURE_connect_refused},
+              now_ms);
+    }
+    h->since_ms = is_other ? now_ms : h->since_ms; /* people see it as another state */
+    h->is_off = true;
+    h->exceptions = 0;
+    h->suspicions = 0;
+    h->needs_token = false;
+    h->next_probe_ms = UINT64_MAX;
+    return is_news;
+}
+
+bool health_put_on(struct health *h, uint64_t now_ms)
+{
+    if (!h->is_off) {
+        return false;
+    }
+    h->is_off = false;
+    enter(h, STATE_HEALTHY, (struct cause){.kind = CAUSE_STARTING}, now_ms);
+    h->next_probe_ms = now_ms;
+    h->gap_until_ms = now_ms;
+    return true;
 }

@@ -33,8 +33,24 @@ enum cause_kind {
     CAUSE_LOADING_FAILED, /* still loads when it should long be done */
     CAUSE_GUARD_STARTING, /* does not answer yet: its guard starts it */
     CAUSE_TRAFFIC,        /* a real request failed */
-    CAUSE_HUNG            /* answers, but no token comes (tiers/vitals.h) */
+    CAUSE_HUNG,           /* answers, but no token comes (tiers/vitals.h) */
+    CAUSE_STOPPED,        /* of those that the gateway starts itself: not started now */
+    CAUSE_RISING,         /* likewise: started, loads for the first time */
+    CAUSE_RESTARTING,     /* likewise: its process has failed, and is started again */
+    CAUSE_GAVE_UP         /* likewise, and is not */
 };
+
+/* Whether that is how it shall be, and no outage. */
+static inline bool cause_is_wanted(enum cause_kind k)
+{
+    return k == CAUSE_STOPPED || k == CAUSE_RISING;
+}
+
+/* Whether there is no process of it that could be asked. */
+static inline bool cause_is_off(enum cause_kind k)
+{
+    return cause_is_wanted(k) || k == CAUSE_RESTARTING || k == CAUSE_GAVE_UP;
+}
 
 struct cause {
     enum cause_kind kind;
@@ -47,13 +63,19 @@ struct cause {
 void cause_text(struct cause c, char *out, size_t size);
 
 /* One word for machines: "starting", "ok", "slow", "probe_status", "probe_failed", "loading",
- * "loading_failed", "guard_starting", "hung", or the failure's name. */
+ * "loading_failed", "guard_starting", "hung", "stopped", "rising", "restarting", "gave_up", or
+ * the failure's name. */
 const char *cause_word(struct cause c);
 
 /* It is alive and will answer by itself: no failure of it, and nothing for a panic. */
 bool cause_is_loading(struct cause c);
 
+/* As people and metrics are told: "STOPPED" or "LOADING" in the place of "DOWN" where that is
+ * wanted. */
+const char *state_word(enum state s, struct cause c);
+
 struct health {
+    bool is_off; /* no process that could be judged: put off, and not on again */
     enum state state;
     struct cause cause;
     uint64_t since_ms;    /* when state was entered */
@@ -123,6 +145,14 @@ bool health_on_token(struct health *h, const struct health_policy *p, uint64_t t
 
 /* It cannot be asked for a token any more: as if one had come. */
 bool health_waive_token(struct health *h, const struct health_policy *p, uint64_t now_ms);
+
+/*
+ * A backend that the gateway starts and stops: put off, it is DOWN by `why` and neither probed
+ * nor judged by what comes from it still, until it is put on, which makes it well. True when
+ * state or cause changed.
+ */
+bool health_put_off(struct health *h, enum cause_kind why, uint64_t now_ms);
+bool health_put_on(struct health *h, uint64_t now_ms);
 
 enum { PROBE_GAP_MS = 500, SUSPICIONS_DOWN = 3 };
 

@@ -16,6 +16,10 @@ const char *pick_status_name(enum pick_status s)
         return "open";
     case PICK_DOWN:
         return "down";
+    case PICK_STOPPED:
+        return "stopped";
+    case PICK_RISING:
+        return "rising";
     case PICK_HELD:
         return "held";
     case PICK_FULL:
@@ -53,6 +57,9 @@ enum pick_status pick_judge(const struct backend_view *v, const struct breaker_v
     if (was_tried) {
         return PICK_TRIED;
     }
+    if (v->state == STATE_DOWN && cause_is_wanted(v->cause.kind)) {
+        return v->cause.kind == CAUSE_STOPPED ? PICK_STOPPED : PICK_RISING;
+    }
     if (now_ms < v->hold_until_ms) {
         return PICK_HELD;
     }
@@ -75,6 +82,8 @@ bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
         return true;
     case PICK_DOWN: /* a request was answered although its probes say so */
         return c->answers;
+    case PICK_STOPPED:
+    case PICK_RISING:
     case PICK_USABLE:
     case PICK_HELD:
     case PICK_FULL:

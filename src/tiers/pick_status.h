@@ -20,6 +20,8 @@ enum pick_status {
     PICK_DWELL, /* proven well, until_ms of its breaker */
     PICK_OPEN,  /* its breaker is */
     PICK_DOWN,
+    PICK_STOPPED, /* by ourselves, until it is needed */
+    PICK_RISING,  /* is being started by us */
     PICK_HELD,    /* until hold_until_ms */
     PICK_FULL,    /* it would be usable, but all of its slots are taken */
     PICK_DRAINED, /* its GPUs or its guard say so (tiers/telemetry.h) */

@@ -85,6 +85,27 @@ struct offer_policy {
     uint32_t can;        /* of these */
 };
 
+/* A backend that the gateway starts and stops itself; see tiers/demand.h. What the guard of its
+ * process is told stands here too. */
+enum managed_start { MANAGED_ON_DEMAND, MANAGED_ALWAYS };
+
+struct managed_policy {
+    char *const *command; /* words, ends with NULL; NULL: it is not managed */
+    enum managed_start start;
+    uint32_t stop_after_ms; /* a better tier has served for so long; 0: it is not stopped */
+    struct str gpu;         /* one heavy start at a time of all that name the same one */
+    uint64_t needs_memory;  /* bytes free on some GPU before a start; 0: any */
+    struct str agent;       /* URL of the GPU agent; empty: none */
+    struct str agent_token; /* secret */
+    struct str output;      /* file for what it writes; empty: our standard error */
+    bool wants_token;       /* up only after one */
+    uint32_t start_ms;      /* from its start to the first token */
+    uint32_t hang_ms;
+    uint32_t term_ms, rest_ms, kill_ms; /* the ladder when it is stopped */
+    uint32_t first_ms, max_ms;          /* between starts after failures */
+    uint32_t give_up_restarts, give_up_within_ms;
+};
+
 /* Who of a tier's members serves next; see tiers/balance.h. */
 enum load_kind { LOAD_LEAST, LOAD_ROUND_ROBIN, LOAD_WEIGHTED, LOAD_PREFIX, LOAD_SESSION };
 

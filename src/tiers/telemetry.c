@@ -53,15 +53,15 @@ static const struct {
     enum counsel counsel;
     bool is_starting;
 } guard_words[GUARD_WORDS] = {
-    [GUARD_UNKNOWN] = {"unknown", COUNSEL_NONE, false},
-    [GUARD_READY] = {"READY", COUNSEL_NONE, false},
-    [GUARD_STARTING] = {"STARTING", COUNSEL_DRAIN, true},
-    [GUARD_LOADING] = {"LOADING", COUNSEL_DRAIN, true},
-    [GUARD_STOPPING] = {"STOPPING", COUNSEL_DRAIN, false},
-    [GUARD_RESTARTING] = {"RESTARTING", COUNSEL_DRAIN, false},
-    [GUARD_NEEDS_RESET] = {"NEEDS_RESET", COUNSEL_DRAIN, false},
-    [GUARD_GAVE_UP] = {"GAVE_UP", COUNSEL_DRAIN, false},
-    [GUARD_UNKILLABLE] = {"UNKILLABLE", COUNSEL_DRAIN, false},
+    [GUARD_SAYS_UNKNOWN] = {"unknown", COUNSEL_NONE, false},
+    [GUARD_SAYS_READY] = {"READY", COUNSEL_NONE, false},
+    [GUARD_SAYS_STARTING] = {"STARTING", COUNSEL_DRAIN, true},
+    [GUARD_SAYS_LOADING] = {"LOADING", COUNSEL_DRAIN, true},
+    [GUARD_SAYS_STOPPING] = {"STOPPING", COUNSEL_DRAIN, false},
+    [GUARD_SAYS_RESTARTING] = {"RESTARTING", COUNSEL_DRAIN, false},
+    [GUARD_SAYS_NEEDS_RESET] = {"NEEDS_RESET", COUNSEL_DRAIN, false},
+    [GUARD_SAYS_GAVE_UP] = {"GAVE_UP", COUNSEL_DRAIN, false},
+    [GUARD_SAYS_UNKILLABLE] = {"UNKILLABLE", COUNSEL_DRAIN, false},
 };
 
 const char *guard_word_name(enum guard_word w)
@@ -72,12 +72,12 @@ const char *guard_word_name(enum guard_word w)
 
 enum guard_word guard_word_find(struct str name)
 {
-    for (unsigned i = GUARD_UNKNOWN + 1; i < GUARD_WORDS; i++) {
+    for (unsigned i = GUARD_SAYS_UNKNOWN + 1; i < GUARD_WORDS; i++) {
         if (str_eq(name, str_from(guard_words[i].name))) {
             return (enum guard_word)i;
         }
     }
-    return GUARD_UNKNOWN;
+    return GUARD_SAYS_UNKNOWN;
 }
 
 /* Into room of `size`: cut, and nothing in it that a terminal or a log could take amiss. */

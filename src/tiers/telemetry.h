@@ -88,20 +88,20 @@ bool gpu_news_take(struct gpu_news *n, const struct gpu_line *line);
 /* --- the guard --- */
 
 enum guard_word {
-    GUARD_UNKNOWN,
-    GUARD_READY,
-    GUARD_STARTING,
-    GUARD_LOADING,
-    GUARD_STOPPING,
-    GUARD_RESTARTING,
-    GUARD_NEEDS_RESET,
-    GUARD_GAVE_UP,
-    GUARD_UNKILLABLE
+    GUARD_SAYS_UNKNOWN,
+    GUARD_SAYS_READY,
+    GUARD_SAYS_STARTING,
+    GUARD_SAYS_LOADING,
+    GUARD_SAYS_STOPPING,
+    GUARD_SAYS_RESTARTING,
+    GUARD_SAYS_NEEDS_RESET,
+    GUARD_SAYS_GAVE_UP,
+    GUARD_SAYS_UNKILLABLE
 };
 enum { GUARD_WORDS = 9 };
 const char *guard_word_name(enum guard_word w); /* "unknown", "READY", … */
 
-/* GUARD_UNKNOWN for a word that we do not know. */
+/* GUARD_SAYS_UNKNOWN for a word that we do not know. */
 enum guard_word guard_word_find(struct str name);
 
 struct guard_news {

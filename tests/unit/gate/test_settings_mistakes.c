@@ -179,8 +179,6 @@ static void refuses_wrong_backends(void **state)
          ":1:76: error: 'interval' must be from 50ms to 1m, not '9ms'\n"},
         {"backends: {a: {type: vllm, url: http://h, agent: http://h, dcgm: http://h}}" MODELS,
          ":1:66: error: 'agent' and 'dcgm' exclude each other\n"},
-        {"backends: {a: {type: vllm, url: http://h, managed: {}}}" MODELS,
-         "unknown key 'managed'; this version does not have it yet\n"},
         {"backends: {a: {type: vllm, ulr: http://h}}" MODELS,
          ":1:28: error: unknown key 'ulr' in a backend; did you mean 'url'?\n"},
         {"backends: {a: {type: vllm, url: http://h, tls: {ca: x}}}" MODELS,

@@ -18,6 +18,7 @@ struct fixture {
     struct small_catalog small;
     struct board *board;
     struct tally *tally;
+    struct processes *processes;
     struct status_source source;
     _Atomic bool draining;
     _Atomic uint32_t connections;
@@ -29,11 +30,13 @@ static int set_up(void **state)
     small_catalog_init(&f.small, "01/2");
     f.board = board_new(&f.small.catalog, T0);
     f.tally = tally_new(&f.small.catalog);
+    f.processes = processes_new(&f.small.catalog, T0);
     f.draining = false;
     f.connections = 3;
     f.source = (struct status_source){.catalog = &f.small.catalog,
                                       .board = f.board,
                                       .tally = f.tally,
+                                      .processes = f.processes,
                                       .draining = &f.draining,
                                       .connections = &f.connections,
                                       .started_wall_ms = 1700000000123};
@@ -46,6 +49,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     board_free(&f->board);
     tally_free(&f->tally);
+    processes_free(&f->processes);
     return 0;
 }
 

@@ -108,28 +108,28 @@ static void each_word_of_the_guard_has_one_meaning(void **state)
         enum guard_word word;
         struct advice advice;
     } rows[] = {
-        {"READY", GUARD_READY, {COUNSEL_NONE, false}},
-        {"STARTING", GUARD_STARTING, {COUNSEL_DRAIN, true}},
-        {"LOADING", GUARD_LOADING, {COUNSEL_DRAIN, true}},
-        {"STOPPING", GUARD_STOPPING, {COUNSEL_DRAIN, false}},
-        {"RESTARTING", GUARD_RESTARTING, {COUNSEL_DRAIN, false}},
-        {"NEEDS_RESET", GUARD_NEEDS_RESET, {COUNSEL_DRAIN, false}},
-        {"GAVE_UP", GUARD_GAVE_UP, {COUNSEL_DRAIN, false}},
-        {"UNKILLABLE", GUARD_UNKILLABLE, {COUNSEL_DRAIN, false}},
-        {"unknown", GUARD_UNKNOWN, {COUNSEL_NONE, false}},
-        {"ready", GUARD_UNKNOWN, {COUNSEL_NONE, false}},
-        {"", GUARD_UNKNOWN, {COUNSEL_NONE, false}},
+        {"READY", GUARD_SAYS_READY, {COUNSEL_NONE, false}},
+        {"STARTING", GUARD_SAYS_STARTING, {COUNSEL_DRAIN, true}},
+        {"LOADING", GUARD_SAYS_LOADING, {COUNSEL_DRAIN, true}},
+        {"STOPPING", GUARD_SAYS_STOPPING, {COUNSEL_DRAIN, false}},
+        {"RESTARTING", GUARD_SAYS_RESTARTING, {COUNSEL_DRAIN, false}},
+        {"NEEDS_RESET", GUARD_SAYS_NEEDS_RESET, {COUNSEL_DRAIN, false}},
+        {"GAVE_UP", GUARD_SAYS_GAVE_UP, {COUNSEL_DRAIN, false}},
+        {"UNKILLABLE", GUARD_SAYS_UNKILLABLE, {COUNSEL_DRAIN, false}},
+        {"unknown", GUARD_SAYS_UNKNOWN, {COUNSEL_NONE, false}},
+        {"ready", GUARD_SAYS_UNKNOWN, {COUNSEL_NONE, false}},
+        {"", GUARD_SAYS_UNKNOWN, {COUNSEL_NONE, false}},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct gpu_news gpu = {.health = GPUS_UNKNOWN};
-        struct guard_news guard = {.word = GUARD_UNKNOWN};
+        struct guard_news guard = {.word = GUARD_SAYS_UNKNOWN};
         enum guard_word word = guard_word_find(str_from(rows[i].name));
         assert_int_equal(word, rows[i].word);
         guard_news_set(&guard, word, STR("because"));
         struct advice a = telemetry_advice(&gpu, &guard);
         assert_int_equal(a.counsel, rows[i].advice.counsel);
         assert_int_equal(a.is_starting, rows[i].advice.is_starting);
-        if (word != GUARD_UNKNOWN) {
+        if (word != GUARD_SAYS_UNKNOWN) {
             assert_string_equal(guard_word_name(word), rows[i].name);
         }
     }
@@ -139,7 +139,7 @@ static void the_worse_of_gpu_and_guard_counts(void **state)
 {
     (void)state;
     struct gpu_news gpu = {.health = GPUS_DOWN, .counsel = COUNSEL_CUT};
-    struct guard_news guard = {.word = GUARD_LOADING};
+    struct guard_news guard = {.word = GUARD_SAYS_LOADING};
     struct advice a = telemetry_advice(&gpu, &guard);
     assert_int_equal(a.counsel, COUNSEL_CUT);
     assert_true(a.is_starting);
@@ -330,7 +330,7 @@ static void the_book_tells_when_something_changed_and_since_when(void **state)
     struct telemetry *t = board_telemetry(s->board);
     struct telemetry_view v;
     struct gpu_news n = {.health = GPUS_DEGRADED, .reason = "hw_thermal", .why = "at 88 C"};
-    struct guard_news g = {.word = GUARD_LOADING};
+    struct guard_news g = {.word = GUARD_SAYS_LOADING};
     telemetry_read(t, 1, &v);
     assert_int_equal(v.gpu.health, GPUS_UNKNOWN);
     assert_true(telemetry_set_gpu(t, 1, &n, T0));
@@ -343,7 +343,7 @@ static void the_book_tells_when_something_changed_and_since_when(void **state)
     assert_int_equal(v.gpu_since_ms, T0);
     assert_int_equal(v.guard_since_ms, T0 + 7);
     telemetry_read(t, 0, &v);
-    assert_int_equal(v.guard.word, GUARD_UNKNOWN);
+    assert_int_equal(v.guard.word, GUARD_SAYS_UNKNOWN);
     end(s);
 }
 

@@ -1,0 +1,135 @@
+#include "gate/managed_child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+/* Where the child finds what it is given. */
+enum { PARENT_FD = 3, CONFIG_FD = 4, LOW_FDS = 10, NO_EXEC = 127, OUTPUT_MODE = 0640 };
+
+/* What the service manager told us alone. */
+static bool is_scrubbed(const char *entry)
+{
+    static const struct str names[] = {STR_INIT("NOTIFY_SOCKET="), STR_INIT("WATCHDOG_"),
+                                       STR_INIT("LISTEN_"), STR_INIT("MAINPID="),
+                                       STR_INIT("FALLTHROUGH_DELEGATED=")};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (str_starts(str_from(entry), names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The array is the caller's, the texts are not. */
+static char **make_environment(void)
+{
+    size_t count = 0;
+    size_t at = 0;
+    while (environ[count]) {
+        count++;
+    }
+    char **env = mem_alloc((count + 1) * sizeof(char *));
+    for (size_t i = 0; i < count; i++) {
+        if (!is_scrubbed(environ[i])) {
+            env[at++] = environ[i];
+        }
+    }
+    return env;
+}
+
+/* --- in the child, between fork and exec: nothing that allocates --- */
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++) {
+        (void)signal(i, SIG_DFL);
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void set_output(const char *output)
+{
+    int fd =
+        output ? open(output, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, OUTPUT_MODE)
+               : -1;
+    if (fd >= 0) {
+        (void)dup2(fd, STDERR_FILENO);
+    }
+    (void)dup2(STDERR_FILENO, STDOUT_FILENO);
+}
+
+_Noreturn static void become(int parent_fd, int config_fd, const char *output, char **env)
+{
+    char *const argv[] = {(char[]){"fallthrough"},
+                          (char[]){"guard"},
+                          (char[]){"-c"},
+                          (char[]){"/proc/self/fd/4"},
+                          (char[]){"--parent"},
+                          (char[]){"3"},
+                          NULL};
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    /* Out of the way first: the numbers wanted may be those of the other. */
+    int parent = fcntl(parent_fd, F_DUPFD, LOW_FDS);
+    int config = fcntl(config_fd, F_DUPFD, LOW_FDS);
+    (void)setpgid(0, 0); /* a ^C at our terminal is ours to pass on */
+    (void)dup2(null_fd, STDIN_FILENO);
+    set_output(output);
+    if (dup2(parent, PARENT_FD) < 0 || dup2(config, CONFIG_FD) < 0) {
+        _exit(NO_EXEC);
+    }
+    (void)close_range(CONFIG_FD + 1, ~0U, 0);
+    reset_signals();
+    (void)execve("/proc/self/exe", argv, env);
+    _exit(NO_EXEC);
+}
+
+/* --- in the gateway --- */
+
+/* No signal may be handled by our handlers in the child. */
+static pid_t fork_quietly(sigset_t *before)
+{
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, before);
+    return fork();
+}
+
+enum err managed_child_start(int config_fd, const char *output, struct managed_child *out)
+{
+    int ends[2];
+    sigset_t before;
+    *out = (struct managed_child){.fd = -1};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+        return ERR_NO_FDS;
+    }
+    char **env = make_environment();
+    pid_t pid = fork_quietly(&before);
+    if (pid == 0) {
+        become(ends[1], config_fd, output, env);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(env);
+    (void)close(ends[1]);
+    if (pid < 0) {
+        (void)close(ends[0]);
+        return ERR_IO;
+    }
+    *out = (struct managed_child){.pid = pid, .fd = ends[0]};
+    return ERR_OK;
+}
+
+void managed_child_forget(struct managed_child *c)
+{
+    if (c->fd >= 0) {
+        (void)close(c->fd);
+    }
+    *c = (struct managed_child){.fd = -1};
+}
