@@ -1,5 +1,6 @@
 #include "ops/metrics.h"
 
+#include "ops/tell.h"
 #include "tiers/lines.h"
 #include "tiers/loads.h"
 #include "tiers/tally.h"

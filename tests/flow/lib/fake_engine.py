@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with open(state / "asked", "a", encoding="utf-8") as f:
-            f.write(json.dumps({"path": self.path, "body": body}) + "\n")
+            f.write(json.dumps({"path": self.path, "body": body, "key": self.headers.get("Authorization")}) + "\n")
         if mode() in ("hang", "busy", "mute", "halt"):
             time.sleep(600)
         if mode() == "refuse":
