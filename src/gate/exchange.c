@@ -174,44 +174,6 @@ void exchange_end_all(struct worker *w)
     }
 }
 
-static bool note_hang(struct attempt *a, const struct board *b, uint64_t now_ms)
-{
-    if (!a) {
-        return false;
-    }
-    struct backend_view v = board_view(b, a->backend->index, now_ms);
-    a->is_hung = v.state == STATE_DOWN && v.cause.kind == CAUSE_HUNG;
-    return a->is_hung;
-}
-
-/* Only where the answer can go on: else the GPU may yet prove its agent wrong. */
-static bool note_cut(const struct exchange *x, struct attempt *a, uint64_t now_ms)
-{
-    const struct board *b = x->worker->gateway->board;
-    if (!a || board_view(b, a->backend->index, now_ms).advice.counsel != COUNSEL_CUT) {
-        return false;
-    }
-    bool can_go_on = !x->has_begun || exchange_may_go_on(x);
-    a->is_cut = can_go_on && pick_has_other(x->model, b, a->backend, now_ms);
-    return a->is_cut;
-}
-
-void exchange_leave_hung(struct worker *w)
-{
-    uint64_t now_ms = loop_now_ms(w->loop);
-    list_each(&w->exchanges, node, after)
-    {
-        struct exchange *x = container_of(node, struct exchange, node);
-        bool is_hung = note_hang(x->attempt, w->gateway->board, now_ms);
-        is_hung = note_hang(x->hedge, w->gateway->board, now_ms) || is_hung;
-        bool is_cut = note_cut(x, x->attempt, now_ms);
-        is_cut = note_cut(x, x->hedge, now_ms) || is_cut;
-        if (is_hung || is_cut) {
-            exchange_wake(x, WAKE_TIMER);
-        }
-    }
-}
-
 /* --- patience --- */
 
 bool exchange_turn_is_over(struct exchange *x)

@@ -182,6 +182,10 @@ void exchange_wake(struct exchange *x, unsigned reasons);
 /* Some of those that wait were granted a slot, or called to look again. */
 void exchange_take_turns(struct worker *w);
 
+/* A broken answer can be continued. Whatever failed: an attempt whose share of the time is over
+ * leaves the rest for others. */
+bool exchange_may_go_on(const struct exchange *x);
+
 /* Some backend was found to hang, or its GPU to be gone: whoever waits for it no longer does.
  */
 void exchange_leave_hung(struct worker *w);

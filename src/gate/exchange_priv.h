@@ -40,10 +40,6 @@ uint64_t queue_due_ms(const struct exchange *x);
 /* Out of the line; a slot that was granted goes to the next. */
 void exchange_leave_queue(struct exchange *x);
 
-/* A broken answer can be continued. Whatever failed: an attempt whose share of the time is over
- * leaves the rest for others. */
-bool exchange_may_go_on(const struct exchange *x);
-
 /* Takes in the failure of the current attempt, drops it, and says where to go: one door. */
 const struct step *exchange_next_after(struct exchange *x, enum failure f);
 

@@ -173,7 +173,7 @@ void tell_cause(const struct status_source *s, const struct backend *b,
     int len = snprintf(why, WHY_BYTES, "%s%s%s", cause, is_off ? ": " : "",
                        is_off ? processes_of(s->processes, b->index)->why : "");
     len = len < WHY_BYTES ? len : WHY_BYTES - 1;
-    if (told.gpu.counsel != COUNSEL_NONE) {
+    if (told.gpu.health >= GPUS_DEGRADED) {
         len += snprintf(why + len, WHY_BYTES - (size_t)len, "; GPU %s: %s, %s",
                         gpu_health_name(told.gpu.health), told.gpu.reason, told.gpu.why);
     }

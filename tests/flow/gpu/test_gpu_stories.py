@@ -148,6 +148,7 @@ def test_an_error_that_harms_nobody_yet_takes_nothing_away(agent, llm, gateway, 
         wait_until(lambda: len(t.answers) > count + 10)
         say(capsys, f"Xid {xid}", began, b, t)
         assert t.since(count) == {"one"} and b["state"] == state and b["gpu"]["state"] == "DEGRADED"
+        assert reason in b["why"]  # of maintenance, too, which makes no state
 
 
 def test_an_application_error_has_the_engine_asked_for_a_token(agent, llm, gateway):
