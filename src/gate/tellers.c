@@ -13,7 +13,9 @@ enum {
     ANSWER_MAX = 4 << 20,
     ANSWER_MS = 3000, /* for an answer, beyond what it was asked to wait */
     GAP_MS = 50,      /* between two questions, whoever wants them sooner */
-    SILENCES = 3,     /* intervals without a word, until nothing is known */
+    SILENCES = 3,     /* intervals without a word, until nothing is known; but at least … */
+    SILENCE_MS = 1000,
+    QUIET_MS = 60000, /* between two warnings, where good and bad answers alternate */
     PATH_SIZE = 80
 };
 
@@ -31,8 +33,9 @@ struct teller_ask {
     uint64_t due_ms;  /* for the answer */
     uint64_t next_ms; /* the next question */
     uint64_t heard_ms;
-    bool is_known;   /* what is in the telemetry is his word */
-    bool is_warned;  /* of silence or nonsense, since the last good answer */
+    bool is_known;  /* what is in the telemetry is his word */
+    bool is_warned; /* of silence or nonsense, since the last good answer */
+    uint64_t quiet_until_ms;
     bool is_missing; /* warned: a GPU of the configuration is not told of */
     bool has_seq;    /* of an agent: it can be asked to wait for a change */
     uint64_t seq;
@@ -109,17 +112,27 @@ static void tell(struct teller_ask *t, const struct teller_heard *h)
 
 static void warn_once(struct teller_ask *t, const char *message, const char *why)
 {
-    if (!t->is_warned) {
-        t->is_warned = true;
-        log_warn(message, LOG_STR("backend", t->backend->name),
-                 LOG_TEXT("teller", teller_name(t->kind)), LOG_STR("url", t->peer->url),
-                 LOG_NUM("status", t->inquiry.status), LOG_TEXT("error", why));
+    if (t->is_warned) {
+        return;
     }
+    LOG_AT(now_of(t) >= t->quiet_until_ms ? LOG_WARN : LOG_DEBUG, message,
+           LOG_STR("backend", t->backend->name), LOG_TEXT("teller", teller_name(t->kind)),
+           LOG_STR("url", t->peer->url), LOG_NUM("status", t->inquiry.status),
+           LOG_TEXT("error", why), LOG_DONE);
+    t->is_warned = true;
+    t->quiet_until_ms = now_of(t) + QUIET_MS;
+}
+
+/* When he has been silent for too long. */
+static uint64_t silent_at_ms(const struct teller_ask *t)
+{
+    uint64_t patience_ms = SILENCES * (uint64_t)interval_of(t);
+    return t->heard_ms + (patience_ms > SILENCE_MS ? patience_ms : SILENCE_MS);
 }
 
 static void forget_when_silent(struct teller_ask *t)
 {
-    if (!t->is_known || now_of(t) < t->heard_ms + SILENCES * (uint64_t)interval_of(t)) {
+    if (!t->is_known || now_of(t) < silent_at_ms(t)) {
         return;
     }
     t->is_known = false;
@@ -252,7 +265,7 @@ static void run(struct task *task)
     }
     forget_when_silent(t);
     uint64_t next_ms = inquiry_is_open(&t->inquiry) ? t->due_ms : t->next_ms;
-    uint64_t silent_ms = t->heard_ms + SILENCES * (uint64_t)interval_of(t);
+    uint64_t silent_ms = silent_at_ms(t);
     timer_arm(t->all->loop, &t->timer,
               t->is_known && silent_ms < next_ms ? silent_ms : next_ms);
 }

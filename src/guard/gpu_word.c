@@ -91,7 +91,7 @@ static void take_memory(struct str memory, const struct gpu_query *q, struct gpu
     struct json_iter it;
     uint64_t n = 0;
     struct str processes = json_get(memory, "processes");
-    if (json_u64(json_get(memory, "used"), INT64_MAX, &n) == ERR_OK) {
+    if (json_u64(json_get(memory, "used_bytes"), INT64_MAX, &n) == ERR_OK) {
         out->used += n;
     }
     out->has_processes = out->has_processes || json_type_of(processes) == JSON_ARRAY;

@@ -130,7 +130,7 @@ def test_a_broken_gpu_is_left_and_every_request_is_answered_elsewhere(agent, llm
         told(gw, "ok")
         count = len(t.answers) + 2
         wait_until(lambda: "one" in t.since(count))
-    assert gw.logged("GPUs of a backend")
+    wait_until(lambda: gw.logged("GPUs of a backend"), 5, "that is told")
 
 
 @pytest.mark.parametrize(("xid", "rest", "nvml", "reason", "state"), [
@@ -188,7 +188,7 @@ def test_a_lost_gpu_resumes_its_streams_elsewhere_at_once(agent, llm, gateway, c
     took_s = time.monotonic() - began
     assert result and result[0].is_whole_stream and result[0].streamed_text == "Once upon a time"
     assert took_s < 10  # and not the 30 s of its stall
-    assert gw.logged("reason=gpu_down")
+    wait_until(lambda: gw.logged("reason=gpu_down"), 5, "that is told")
     wait_until(lambda: one.cancelled_at, 5, "the attempt is closed")
     say(capsys, "GPU lost, stream resumed", began, gw.backend("one"))
     assert gw.backend("one")["reason"] == "gpu_lost"
@@ -275,7 +275,7 @@ def test_a_change_is_here_within_a_tenth_of_a_second(agent, llm, gateway, capsys
         time.sleep(0.3)  # so that it waits
         began = time.monotonic()
         a.xid(79, ", GPU has fallen off the bus.")
-        wait_until(lambda: gw.logged("GPUs of a backend")[-1].count("gpu_lost"), 5, "it is told")
+        wait_until(lambda: (gw.logged("GPUs of a backend") or [""])[-1].count("gpu_lost"), 5, "it is told")
         took.append(time.monotonic() - began)
         a.request("POST", "/clear?gpu=all")
         told(gw, "ok")
@@ -304,6 +304,7 @@ def test_a_gpu_that_nobody_tells_of_is_warned_of_once(agent, llm, gateway):
     one = llm("one")
     gw = gateway(one, backend_extra={"one": asks(a, gpus="[0, 7]")})
     known(gw)
+    wait_until(lambda: gw.logged("GPUs of a backend are not told of"), 5, "it is warned")
     time.sleep(0.6)
     assert len(gw.logged("GPUs of a backend are not told of")) == 1
 
@@ -332,5 +333,6 @@ def test_an_agent_asks_for_its_token(agent, llm, gateway):
                                           "two": asks(a, token="wrong-secret-1")})
     known(gw)
     assert gw.backend("two")["gpu"]["state"] == "unknown"
+    wait_until(lambda: gw.logged("telemetry makes no sense"), 5, "it is warned")
     assert len(gw.logged("telemetry makes no sense")) == 1
     assert not gw.logged("agent-secret-1") and "agent-secret" not in str(gw.status())

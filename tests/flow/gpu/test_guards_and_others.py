@@ -113,11 +113,15 @@ def test_a_lie_is_ignored_with_one_warning(llm, gateway, teller, lie):
     gw = gateway(one, two, backend_extra={"one": by("agent", t.url)})
     wait_until(lambda: len(t.paths) >= 4, 15, "it is asked again and again")
     assert gw.backend("one")["gpu"]["state"] == "unknown" and gw.chat().backend == "one"
-    warned = gw.logged("telemetry makes no sense") + gw.logged("telemetry is silent")
-    assert len(warned) == 1, warned
+
+    def warned() -> list[str]:
+        return gw.logged("telemetry makes no sense") + gw.logged("telemetry is silent")
+    wait_until(warned, 5, "it is warned")
+    assert len(warned()) == 1, warned()
     t.answer = report(**LOST)
     gpu_is(gw, "DOWN", "gpu_lost")
-    assert gw.logged("telemetry is heard again") and gw.chat().backend == "two"
+    wait_until(lambda: gw.logged("telemetry is heard again"), 5, "that is told")
+    assert gw.chat().backend == "two"
 
 
 @pytest.mark.parametrize("way", ["never_ends", "hangs"])

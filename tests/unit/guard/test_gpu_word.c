@@ -57,16 +57,17 @@ static void a_gpu_that_is_down_and_says_what_it_needs(void **state)
 static void memory_that_is_held_by_ours(void **state)
 {
     (void)state;
-    struct gpu_word g =
-        read_well("{\"gpus\":[{\"memory\":{\"used\":5,\"total\":9,\"processes\":[{\"pid\":7,"
-                  "\"used\":2}]}},{\"memory\":{\"used\":6,\"processes\":[{\"pid\":200}]}}]}");
+    struct gpu_word g = read_well(
+        "{\"gpus\":[{\"memory\":{\"used_bytes\":5,\"total\":9,\"processes\":[{\"pid\":7,"
+        "\"used\":2}]}},{\"memory\":{\"used_bytes\":6,\"processes\":[{\"pid\":200}]}}]}");
     assert_true(g.holds_ours);
     assert_int_equal(g.holder, 200);
     assert_int_equal(g.used, 11);
     assert_true(g.has_processes);
-    g = read_well("{\"gpus\":[{\"memory\":{\"used\":5,\"processes\":[{\"pid\":7},{}]}}]}");
+    g = read_well(
+        "{\"gpus\":[{\"memory\":{\"used_bytes\":5,\"processes\":[{\"pid\":7},{}]}}]}");
     assert_false(g.holds_ours);
-    g = read_well("{\"gpus\":[{\"memory\":{\"used\":5,\"processes\":null}}]}");
+    g = read_well("{\"gpus\":[{\"memory\":{\"used_bytes\":5,\"processes\":null}}]}");
     assert_false(g.has_processes);
 }
 
@@ -92,7 +93,7 @@ static void only_the_gpus_named_count(void **state)
     assert_int_equal(
         gpu_word_read(
             STR("{\"gpus\":[{\"uuid\":\"GPU-1\",\"state\":\"DOWN\",\"recovery_action\":"
-                "1},{\"uuid\":\"gpu-2\",\"memory\":{\"used\":3}}]}"),
+                "1},{\"uuid\":\"gpu-2\",\"memory\":{\"used_bytes\":3}}]}"),
             &q, &g),
         ERR_OK);
     assert_false(g.needs_reset);
