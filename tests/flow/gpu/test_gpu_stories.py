@@ -264,6 +264,26 @@ def test_nvml_that_hangs_costs_no_request(agent, llm, gateway, capsys, where):
         wait_until(lambda: len(t.answers) > count + 20)
 
 
+def test_nvml_that_hangs_for_ever_while_the_gsp_is_silent_is_left(agent, llm, gateway, capsys):
+    """Its child is abandoned, never killed, and no other one started beside it."""
+    a = agent()
+    one, two = llm("one"), llm("two")
+    gw = gateway(one, two, backend_extra={"one": asks(a)})
+    known(gw)
+    with traffic(gw) as t:
+        began = time.monotonic()
+        a.nvml(nvmlDeviceGetTemperatureV__hang=1)
+        told(gw, "driver_late")
+        a.log("NVRM: GPU0 _kgspRpcRecvPoll: Timeout after 45s of waiting for RPC response from GPU0 GSP! "
+              "Expected function 76 (GSP_RM_CONTROL)")
+        b = told(gw, "driver_hung")
+        wait_until(lambda: a.get()["agent"]["probe_stuck"], 10, "the child is abandoned")
+        count = len(t.answers) + 2
+        wait_until(lambda: len(t.answers) > count + 20)
+        say(capsys, "NVML hangs for ever", began, b, t)
+        assert t.since(count) == {"two"} and gw.backend("one")["gpu"]["counsel"] == "cut"
+
+
 def test_a_change_is_here_within_a_tenth_of_a_second(agent, llm, gateway, capsys):
     """By the long poll; the agent's own reading is not counted: the kernel's log comes at once."""
     a = agent()
