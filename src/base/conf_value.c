@@ -26,10 +26,12 @@ static const struct unit LONG_SIZES[] = {{STR_INIT("GiB"), 1U << 30},
                                          {STR_INIT("KiB"), 1U << 10},
                                          {STR_INIT("B"), 1}};
 enum { UNITS = 4 };
+/* Only read: people say 36h as often as 1d. */
+static const struct unit DAYS[UNITS] = {{STR_INIT("d"), 24U * 3600 * 1000}};
 
 static const struct unit *find_unit(const struct unit *units, struct str name)
 {
-    for (size_t i = 0; i < UNITS; i++) {
+    for (size_t i = 0; i < UNITS && units[i].factor > 0; i++) {
         if (str_eq(units[i].name, name)) {
             return &units[i];
         }
@@ -62,7 +64,7 @@ enum err conf_duration(struct str text, uint64_t *ms)
         *ms = 0;
         return ERR_OK;
     }
-    return read_units(text, TIMES, ms);
+    return read_units(text, str_ends(text, STR("d")) ? DAYS : TIMES, ms);
 }
 
 enum err conf_size(struct str text, uint64_t *bytes)

@@ -10,7 +10,7 @@
  * node, and note what is wrong with it where it stands.
  */
 
-/* 250ms, 5s, 10m, 2h, or 0. ERR_SYNTAX, ERR_RANGE. */
+/* 250ms, 5s, 10m, 2h, 30d, or 0. ERR_SYNTAX, ERR_RANGE. */
 NODISCARD enum err conf_duration(struct str text, uint64_t *ms);
 
 /* Bytes: 512, 32k, 16m, 1g, also 32KiB, 16MiB, 1GiB (powers of 1,024). ERR_SYNTAX, ERR_RANGE.

@@ -63,31 +63,84 @@ static int judge(const char *command, struct str url, enum err e, struct fetched
     return CMD_FINE;
 }
 
-int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
-              json_t **json)
+/* The request's parts that all have. False: the URL is none, which was said. */
+static bool make_request(const char *command, const char *admin, struct str target,
+                         struct fetch_conf *conf)
 {
     const char *token = getenv("FALLTHROUGH_ADMIN_TOKEN");
     const char *why = "";
-    struct fetch_conf conf = {.method = "GET",
-                              .target = target,
-                              .bearer = str_from(token ? token : ""),
-                              .timeout_ms = TIMEOUT_MS};
+    *conf = (struct fetch_conf){.method = "GET",
+                                .target = target,
+                                .bearer = str_from(token ? token : ""),
+                                .timeout_ms = TIMEOUT_MS};
     admin = admin ? admin : "http://127.0.0.1:8401";
+    if (url_parse(str_from(admin), &conf->url, &why) == ERR_OK) {
+        return true;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct str shown = escape_text(&a, str_from(admin), "");
+    (void)fprintf(stderr, "fallthrough %s: --admin '%.*s' is not a usable URL: %s\n", command,
+                  STR_FMT(shown), why);
+    arena_fini(&a);
+    return false;
+}
+
+static struct str shown_url(const struct fetch_conf *conf, struct arena *a)
+{
+    return arena_printf(a, "%.*s%.*s%.*s", STR_FMT(fetch_origin(&conf->url, a)),
+                        STR_FMT(conf->url.path), STR_FMT(conf->target));
+}
+
+int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
+              json_t **json)
+{
+    struct fetch_conf conf;
     *json = NULL;
     *out = (struct fetched){.status = 0};
     arena_init(&out->arena);
-    if (url_parse(str_from(admin), &conf.url, &why) != ERR_OK) {
-        struct str shown = escape_text(&out->arena, str_from(admin), "");
-        (void)fprintf(stderr, "fallthrough %s: --admin '%.*s' is not a usable URL: %s\n",
-                      command, STR_FMT(shown), why);
+    if (!make_request(command, admin, target, &conf)) {
         return CMD_USAGE;
     }
     arena_fini(&out->arena);
     enum err e = fetch(&conf, out);
-    struct str url =
-        arena_printf(&out->arena, "%.*s%.*s%.*s", STR_FMT(fetch_origin(&conf.url, &out->arena)),
-                     STR_FMT(conf.url.path), STR_FMT(target));
-    return judge(command, url, e, out, json);
+    return judge(command, shown_url(&conf, &out->arena), e, out, json);
+}
+
+/* Whose pieces go to the caller once the head says that it is what was asked for. */
+struct stream {
+    struct fetched *out;
+    bool (*on_piece)(void *owner, struct str piece);
+    void *owner;
+};
+
+static bool pass_piece(void *owner, struct str piece)
+{
+    const struct stream *s = owner;
+    return s->out->status == 200 && s->on_piece(s->owner, piece);
+}
+
+int admin_stream(const char *command, const char *admin, struct str target,
+                 bool (*on_piece)(void *owner, struct str piece), void *owner)
+{
+    struct fetch_conf conf;
+    struct fetched out;
+    struct stream s = {.out = &out, .on_piece = on_piece, .owner = owner};
+    int code = CMD_FINE;
+    if (!make_request(command, admin, target, &conf)) {
+        return CMD_USAGE;
+    }
+    conf.timeout_ms = UINT32_MAX; /* it has no end of its own */
+    conf.on_piece = pass_piece;
+    conf.owner = &s;
+    enum err e = fetch(&conf, &out);
+    if (e != ERR_OK && out.status == 0) {
+        code = CMD_UNREACHABLE;
+    } else if (out.status != 200) {
+        code = fail_status(command, shown_url(&conf, &out.arena), &out);
+    }
+    fetched_fini(&out);
+    return code;
 }
 
 void admin_print_body(const struct fetched *out)

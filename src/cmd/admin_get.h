@@ -19,6 +19,14 @@
 int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
               json_t **json);
 
+/*
+ * The same for a stream: each piece of a 200 goes to on_piece, until that answers false or the
+ * stream ends. CMD_FINE when it has ended; CMD_UNREACHABLE, without a word, where it could not
+ * be begun; else standard error says why.
+ */
+int admin_stream(const char *command, const char *admin, struct str target,
+                 bool (*on_piece)(void *owner, struct str piece), void *owner);
+
 /* A member of an object: its text escaped for a terminal, "" where it is no string. Lives as
  * long as the arena. */
 struct str admin_text(const json_t *object, const char *key, struct arena *a);

@@ -7,6 +7,7 @@
 #include "cmd/agent_cmd.h"
 #include "cmd/check_cmd.h"
 #include "cmd/demo.h"
+#include "cmd/events_cmd.h"
 #include "cmd/explain_cmd.h"
 #include "cmd/guard_cmd.h"
 #include "cmd/options.h"
@@ -16,7 +17,7 @@
 
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
-    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND, &EXPLAIN_COMMAND,
+    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND, &EXPLAIN_COMMAND, &EVENTS_COMMAND,
     &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &GUARD_COMMAND,  &DEMO_COMMAND,
 };
 

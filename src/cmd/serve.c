@@ -41,6 +41,7 @@ struct serve {
     struct tellers *tellers;
     struct manager *manager;
     uint64_t drain_due_ms; /* 0: it does not drain */
+    struct chronicle *chronicle;
     struct admin_api *admin;
     struct worker_thread *threads;
     size_t thread_count;
@@ -56,6 +57,7 @@ static void protect_process(void)
 {
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     prctl(PR_SET_DUMPABLE, 0);
 #endif
@@ -234,6 +236,19 @@ static void tell_workers(void *arg)
     }
 }
 
+static void start_chronicle(struct serve *s)
+{
+    const struct history_policy *h = &s->settings->history;
+    s->chronicle = chronicle_start(&(struct chronicle_conf){.loop = s->loop,
+                                                            .journal = s->gateway->journal,
+                                                            .catalog = &s->settings->catalog,
+                                                            .settle_ms = h->settle_ms,
+                                                            .workers = s->settings->workers,
+                                                            .path = h->path,
+                                                            .keep_ms = h->keep_ms,
+                                                            .max_bytes = h->max_bytes});
+}
+
 static void start_control(struct serve *s)
 {
     struct gateway *g = s->gateway;
@@ -241,6 +256,7 @@ static void start_control(struct serve *s)
     limits.connections = ADMIN_CONNECTIONS;
     watch_signal(s, &s->on_term, SIGTERM);
     watch_signal(s, &s->on_int, SIGINT);
+    start_chronicle(s);
     s->prober = prober_start(g, s->loop);
     s->calibrator = calibrator_start(g, s->loop);
     s->watcher = watcher_start(g, s->loop);
@@ -253,6 +269,7 @@ static void start_control(struct serve *s)
                                  .fd = s->admin_fd,
                                  .token = s->settings->admin_token,
                                  .limits = limits,
+                                 .chronicle = s->chronicle,
                                  .source = {.catalog = &s->settings->catalog,
                                             .board = g->board,
                                             .tally = g->tally,
@@ -273,6 +290,7 @@ static void run(struct serve *s)
         uv_thread_join(&s->threads[i].thread);
     }
     manager_stop(&s->manager, s->drain_due_ms);
+    chronicle_stop(&s->chronicle);
     admin_api_stop(&s->admin);
     tellers_stop(&s->tellers);
     watcher_stop(&s->watcher);

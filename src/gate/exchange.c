@@ -8,6 +8,7 @@
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
+#include "gate/report.h"
 #include "tiers/budget.h"
 
 enum {
@@ -446,6 +447,7 @@ static const struct step *fail_run(struct exchange *x)
            LOG_NUM("status", x->error.status), LOG_TEXT("code", x->error.code),
            LOG_STR("attempts", x->trail), LOG_NUM("took_ms", exchange_now(x) - x->started_ms),
            LOG_DONE);
+    report_unserved(x);
     exchange_tally_error(x);
     answer_error(x);
     return &step_done;

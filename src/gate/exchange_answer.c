@@ -3,6 +3,7 @@
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
+#include "gate/report.h"
 
 /*
  * The answer so far: what the client has been given, or what is collected for it. It outlives
@@ -95,6 +96,7 @@ static void note_resumed(struct exchange *x)
              LOG_STR("backend", a->backend->name),
              LOG_NUM("gap_ms", exchange_now(x) - x->broken_at_ms),
              LOG_STR("attempts", x->trail));
+    report_resumed(x);
 }
 
 void exchange_note_given(struct exchange *x)

@@ -2,6 +2,7 @@
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
+#include "gate/report.h"
 #include "gate/resume_way.h"
 
 /*
@@ -49,6 +50,7 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
         if (change.opened) {
             gateway_note_opened(g, a->pick.member, exchange_now(x));
         }
+        report_failover(x, f, then); /* after what it changed, whose story it is part of */
     }
     if (v->blame == BLAME_DOWN) {
         upstream_flush(x->worker->upstreams[a->backend->index]);
@@ -209,6 +211,7 @@ static void tell_refusals(struct exchange *x, struct retry_budget *budget)
     if (refused > 0) {
         log_warn("retry budget exhausted", LOG_STR("model", x->model->name),
                  LOG_NUM("refused", refused), LOG_STR("attempts", x->trail));
+        report_budget(x, refused);
     }
 }
 

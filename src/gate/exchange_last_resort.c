@@ -6,6 +6,7 @@
 #include "gate/answer_cache.h"
 #include "gate/exchange_priv.h"
 #include "gate/exchange_tally.h"
+#include "gate/report.h"
 #include "llm/essence.h"
 #include "llm/whole_stream.h"
 #include "wire/json.h"
@@ -96,6 +97,7 @@ static void note(struct exchange *x, enum last_resort kind)
              LOG_STR("model", x->model->name), LOG_TEXT("kind", last_resort_name(kind)),
              LOG_NUM("age_s", x->by.age_s), LOG_STR("attempts", x->trail),
              LOG_NUM("took_ms", exchange_now(x) - x->started_ms));
+    report_last_resort(x, kind);
     exchange_tally_last_resort(x, kind);
 }
 

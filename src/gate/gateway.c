@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "gate/report.h"
 #include "llm/dialect.h"
 #include "net/tls.h"
 #include "tiers/lines.h"
@@ -131,6 +132,7 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->board = board_new(&s->catalog, clock_mono_ms());
     g->tally = tally_new(&s->catalog);
     g->verdicts = verdict_log_new(&s->catalog);
+    g->journal = journal_new();
     g->answer_cache = make_cache(s);
     g->notices = notices_new();
     g->processes = processes_new(&s->catalog, clock_mono_ms());
@@ -176,6 +178,7 @@ void gateway_free(struct gateway **g)
     board_free(&gone->board);
     tally_free(&gone->tally);
     verdict_log_free(&gone->verdicts);
+    journal_free(&gone->journal);
     answer_cache_free(&gone->answer_cache);
     notices_free(&gone->notices);
     processes_free(&gone->processes);
@@ -200,6 +203,7 @@ void gateway_note_change(struct gateway *g, const struct backend *b,
                LOG_STR("backend", b->name), LOG_TEXT("from", state_name(change->from)),
                LOG_TEXT("to", state_word(change->to, change->cause)), LOG_TEXT("reason", why),
                LOG_DONE);
+        report_state(g, b, change, why);
     }
     if (change->probe_now || change->state_changed) {
         g->wake_prober(g->wake_arg);
@@ -234,6 +238,7 @@ static void log_breaker(const char *message, const struct gateway *g,
            LOG_TEXT("breaker", breaker_view_word(&v)),
            LOG_TEXT("reason", verdict_of(v.reason)->name), LOG_NUM("relapses", v.relapses),
            LOG_NUM(v.phase == PHASE_DWELL ? "dwells_ms" : "next_ms", wait_ms), LOG_DONE);
+    report_breaker(g, m, &v, wait_ms);
 }
 
 void gateway_note_opened(const struct gateway *g, const struct tier_member *m, uint64_t now_ms)

@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "tiers/board.h"
 #include "tiers/hedge.h"
+#include "tiers/journal.h"
 #include "tiers/notices.h"
 #include "tiers/processes.h"
 #include "tiers/retry_budget.h"
@@ -33,6 +34,7 @@ struct gateway {
     struct board *board;
     struct tally *tally;
     struct verdict_log *verdicts;
+    struct journal *journal; /* what happens, on its way to who keeps it */
     SSL_CTX *listen_tls;   /* NULL: plain */
     SSL_CTX **backend_tls; /* one a backend, NULL: plain */
     SSL_CTX **teller_tls;  /* TELLERS a backend, by kind; likewise */

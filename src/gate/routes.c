@@ -1,4 +1,5 @@
 #include "gate/routes.h"
+#include "gate/report.h"
 
 #include "base/check.h"
 #include "base/log.h"
@@ -161,6 +162,7 @@ static void on_head(void *owner, struct http_conn *c)
                                   .type = "invalid_request_error",
                                   .code = "invalid_api_key",
                                   .message = STR("Missing or wrong API key.")};
+        report_key(w->gateway, e.status);
         answer_refuse(w, c, &e, STR("WWW-Authenticate: Bearer\r\n"));
         return;
     }

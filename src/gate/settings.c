@@ -218,6 +218,11 @@ static void read_degrades(struct conf *c, const struct conf_node *n, void *into)
     policy_read_degrades(c, n, ((struct draft *)into)->degrade);
 }
 
+static void read_history(struct conf *c, const struct conf_node *n, void *into)
+{
+    history_read(c, n, &((struct draft *)into)->s.history);
+}
+
 static const struct conf_row ROOT_ROWS[] = {
     {.name = "listen",
      .type = CONF_READ,
@@ -323,7 +328,10 @@ static const struct conf_row ROOT_ROWS[] = {
      .fallback = "body",
      .help = "where answers tell who made them: body, headers or off"},
     {.name = "alerts", .type = CONF_LATER},
-    {.name = "history", .type = CONF_LATER},
+    {.name = "history",
+     .type = CONF_READ,
+     .read = read_history,
+     .help = "where events are kept: a path, or a mapping"},
 };
 static const struct conf_table ROOT_TABLE = {.what = "the configuration", CONF_ROWS(ROOT_ROWS)};
 
@@ -355,7 +363,8 @@ const struct conf_table *const *settings_tables(size_t *count)
                                                       &MANAGED_TABLE,
                                                       &MANAGED_STOP_TABLE,
                                                       &MANAGED_BACKOFF_TABLE,
-                                                      &MANAGED_GIVE_UP_TABLE};
+                                                      &MANAGED_GIVE_UP_TABLE,
+                                                      &HISTORY_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -389,6 +398,7 @@ static void set_defaults(struct draft *d)
     s->log_level = LOG_INFO;
     s->log_format = LOG_LOGFMT;
     s->log_file = STR("stderr");
+    history_set(&s->history);
     policy_set_degrade(d->degrade);
     policy_set_retry_budget(&d->retry_budget);
     policy_set_hedge(&d->hedge);

@@ -24,6 +24,14 @@ struct client_key {
     enum priority priority; /* the highest that it may ask for */
 };
 
+/* Where events are kept, and how long (ops/history). */
+struct history_policy {
+    struct str path; /* empty: in memory only */
+    uint64_t keep_ms;
+    uint64_t max_bytes;
+    uint32_t settle_ms; /* how long all must be well before an incident is over */
+};
+
 struct settings {
     struct catalog catalog;
     const struct address *listen;
@@ -44,6 +52,7 @@ struct settings {
     enum log_level log_level;
     enum log_format log_format;
     struct str log_file; /* "stderr" or a path */
+    struct history_policy history;
 
     /* private: */
     struct arena arena;

@@ -86,6 +86,7 @@ extern const struct conf_table MANAGED_BACKOFF_TABLE;
 extern const struct conf_table MANAGED_GIVE_UP_TABLE;
 extern const struct conf_table MODEL_TABLE;
 extern const struct conf_table KEY_TABLE;
+extern const struct conf_table HISTORY_TABLE;
 
 /* All tables with the root's first, for documentation and its test. */
 const struct conf_table *const *settings_tables(size_t *count);
@@ -117,6 +118,9 @@ void policy_read_degrades(struct conf *c, const struct conf_node *n,
 /* A backend's `managed`: before its table is read, and what only all of it tells, after. */
 void managed_set_defaults(struct managed_policy *m);
 void managed_check(struct draft *d, const struct conf_node *n, const struct backend *b);
+/* The root's `history`: a path, or a mapping. */
+void history_set(struct history_policy *h);
+void history_read(struct conf *c, const struct conf_node *n, struct history_policy *out);
 
 /* A backend's `capabilities`. */
 void offer_read_capabilities(struct conf *c, const struct conf_node *n, void *into);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/listener.h"
+#include "ops/events_http.h"
 #include "ops/explain.h"
 #include "ops/exposition.h"
 #include "ops/metrics.h"
@@ -18,6 +19,7 @@ _Static_assert((size_t)METRICS_MAX < (size_t)HTTP_QUEUE_MAX,
 struct admin_api {
     struct admin_api_conf conf;
     struct rates *rates;
+    struct events_http *events;
     struct http_server *server;
     struct listener *listener;
     struct timer sample;
@@ -140,12 +142,22 @@ static void serve_metrics(struct admin_api *api, struct http_conn *c, struct are
     exposition_fini(&e);
 }
 
+static void serve_events(struct admin_api *api, struct http_conn *c, struct arena *a)
+{
+    (void)a;
+    const char *why = events_http_serve(api->events, c);
+    if (why) {
+        refuse(c, 400, why, false);
+    }
+}
+
 static const struct {
     const char *path;
     void (*serve)(struct admin_api *api, struct http_conn *c, struct arena *a);
 } routes[] = {{"/status", serve_status},
               {"/explain", serve_explain},
               {"/metrics", serve_metrics},
+              {"/events", serve_events},
               {"/health", serve_health}};
 
 static bool names_loopback(const struct http_request *q)
@@ -239,6 +251,7 @@ struct admin_api *admin_api_start(const struct admin_api_conf *conf)
     api->conf = *conf;
     api->rates = rates_new(conf->source.catalog->backend_count);
     api->conf.source.rates = api->rates;
+    api->events = events_http_start(conf->loop, conf->chronicle);
     api->server = http_server_new(conf->loop, &conf->limits, &handler, NULL, &api->connections);
     api->listener = listener_start(conf->loop, conf->fd, on_accept, api);
     timer_init(&api->sample, on_sample);
@@ -251,6 +264,7 @@ void admin_api_stop(struct admin_api **api)
     struct admin_api *gone = *api;
     *api = NULL;
     listener_stop(&gone->listener);
+    events_http_stop(&gone->events);
     http_server_cut(gone->server);
     timer_drop(gone->conf.loop, &gone->sample);
     http_server_free(&gone->server);

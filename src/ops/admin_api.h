@@ -3,13 +3,14 @@
 #include "base/str.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "ops/chronicle.h"
 #include "ops/status.h"
 
 /*
  * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET
- * /metrics (Prometheus), GET /health. With a token every request must carry it (Authorization:
- * Bearer). Without one the port is bound to loopback, and a Host that is not a loopback name is
- * refused, so that no web page can reach it by DNS rebinding.
+ * /metrics (Prometheus), GET /events (ops/events_http), GET /health. With a token every request
+ * must carry it (Authorization: Bearer). Without one the port is bound to loopback, and a Host
+ * that is not a loopback name is refused, so that no web page can reach it by DNS rebinding.
  */
 
 struct admin_api_conf {
@@ -17,6 +18,7 @@ struct admin_api_conf {
     int fd;           /* bound and listening; borrowed */
     struct str token; /* empty: none; must outlive the server */
     struct http_limits limits;
+    struct chronicle *chronicle; /* borrowed; may end before this is stopped */
     struct status_source source; /* rates are kept by the admin API itself */
 };
 

@@ -35,7 +35,10 @@ static void refuses_wrong_values_of_the_root(void **state)
         {"breaker: {half_open: 1s}\n", ":1:11: error: unknown key 'half_open' in 'breaker'"},
         {"panic: maybe\n", ":1:8: error: 'panic' must be true or false, not 'maybe'"},
         {"alerts: {}\n", "unknown key 'alerts'; this version does not have it yet\n"},
-        {"history: /x\n", "unknown key 'history'; this version does not have it yet\n"},
+        {"history: [x]\n", ":1:10: error: expected a path, or a mapping of path, keep, "
+                           "max_size and settle, not a list\n"},
+        {"history: {path: x, keep: 1ms}\n", ":1:26: error: 'keep' must be from 1s to"},
+        {"history: {max_size: 1k}\n", "'max_size' must be from 1m to"},
         {"streams: {hold_tool_calls: 3}\n",
          ":1:28: error: 'hold_tool_calls' must be true or false, not '3'\n"},
         {"workers: 0\n", ":1:10: error: 'workers' must be auto or from 1 to 256, not '0'\n"},
@@ -305,7 +308,7 @@ static void finds_all_mistakes_at_once(void **state)
              "workers: x\n"
              "backends: {a: {type: vlm, url: x}}\n"
              "models: {m: {tiers: [b]}}\n"
-             "history: {}\n");
+             "history: {kept: 1d}\n");
     assert_int_equal(l.errors.error_count, 6);
     assert_int_equal(l.errors.warning_count, 0);
     unload(&l);
