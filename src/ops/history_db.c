@@ -13,6 +13,7 @@ enum { BUSY_MS = 1000, FORGET_ROWS = 500, WAL_PAGES = 256, WAL_BYTES = 1 << 20 }
 struct history_db {
     sqlite3 *sql;
     sqlite3_stmt *insert;
+    bool has_forgotten; /* and the files have not been cut yet */
 };
 
 /* Statement n brings a file of schema n to n + 1. */
@@ -308,5 +309,9 @@ enum err history_db_forget(struct history_db *db, uint64_t before_ms, uint64_t m
         e = run(db, "PRAGMA incremental_vacuum(256);");
     }
     *more = e == ERR_OK && (was_old || (is_large && sqlite3_changes(db->sql) > 0));
+    if (e == ERR_OK && !*more && db->has_forgotten) {
+        (void)run(db, "PRAGMA wal_checkpoint(TRUNCATE);"); /* not while others read: next time */
+    }
+    db->has_forgotten = *more;
     return e;
 }

@@ -81,7 +81,7 @@ class Answer:
 
 class Gateway:
     def __init__(self, config: str, folder: pathlib.Path, env: dict[str, str] | None = None,
-                 nofile: int | None = None):
+                 nofile: int | None = None, before: list[str] | None = None):
         self.config_file = folder / "fallthrough.yaml"
         self.config_file.write_text(config, encoding="utf-8")
         self.lines: list[str] = []
@@ -89,7 +89,7 @@ class Gateway:
         self.is_ending = False
         limit = ["prlimit", f"--nofile={nofile}:{nofile}"] if nofile else []
         self.process = subprocess.Popen(
-            [*limit, str(BINARY), "serve", "-c", str(self.config_file)], stderr=subprocess.PIPE,
+            [*limit, *(before or []), str(BINARY), "serve", "-c", str(self.config_file)], stderr=subprocess.PIPE,
             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1", **(env or {})})
         self.log_done = threading.Event()
         threading.Thread(target=self._read_log, daemon=True).start()
