@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tiers/event.h"
@@ -101,6 +102,32 @@ static void the_longest_event_fits_its_text(void **state)
     assert_in_range(strlen(text), EVENT_CAUSE, EVENT_TEXT - 1);
 }
 
+/* docs/events.md has a line for each kind, as it is here. */
+static void the_documentation_has_every_kind(void **state)
+{
+    static char docs[64 * 1024];
+    FILE *f = fopen(EVENTS_MD, "r");
+    (void)state;
+    assert_non_null(f);
+    size_t len = fread(docs, 1, sizeof(docs) - 1, f);
+    assert_int_equal(fclose(f), 0);
+    docs[len] = '\0';
+    for (unsigned k = 0; k < EVENT_KINDS; k++) {
+        const struct event_row *row = event_row((enum event_kind)k);
+        char line[512];
+        int at = snprintf(line, sizeof(line), "\n| `%s` | %s | ", row->name,
+                          severity_name(row->severity));
+        for (size_t i = 0; i < EVENT_NUMBERS && row->numbers[i][0] != '\0'; i++) {
+            at += snprintf(line + at, sizeof(line) - (size_t)at, "%s`%s`", i > 0 ? ", " : "",
+                           row->numbers[i]);
+        }
+        (void)snprintf(line + at, sizeof(line) - (size_t)at, " | %s |\n", row->words);
+        if (!strstr(docs, line)) {
+            fail_msg("not in docs/events.md: %s", line);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +138,7 @@ int main(void)
         cmocka_unit_test(long_text_is_cut_between_characters),
         cmocka_unit_test(control_characters_cannot_steer_a_terminal),
         cmocka_unit_test(the_longest_event_fits_its_text),
+        cmocka_unit_test(the_documentation_has_every_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
