@@ -35,9 +35,9 @@ struct gateway {
     struct tally *tally;
     struct verdict_log *verdicts;
     struct journal *journal; /* what happens, on its way to who keeps it */
-    SSL_CTX *listen_tls;   /* NULL: plain */
-    SSL_CTX **backend_tls; /* one a backend, NULL: plain */
-    SSL_CTX **teller_tls;  /* TELLERS a backend, by kind; likewise */
+    SSL_CTX *listen_tls;     /* NULL: plain */
+    SSL_CTX **backend_tls;   /* one a backend, NULL: plain */
+    SSL_CTX **teller_tls;    /* TELLERS a backend, by kind; likewise */
     struct str
         *request_head; /* one a backend: head of a chat request up to "Content-Length: " */
     struct retry_budget **retry_budget; /* one a model */

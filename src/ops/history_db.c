@@ -310,7 +310,8 @@ enum err history_db_forget(struct history_db *db, uint64_t before_ms, uint64_t m
     }
     *more = e == ERR_OK && (was_old || (is_large && sqlite3_changes(db->sql) > 0));
     if (e == ERR_OK && !*more && db->has_forgotten) {
-        (void)run(db, "PRAGMA wal_checkpoint(TRUNCATE);"); /* not while others read: next time */
+        (void)run(db,
+                  "PRAGMA wal_checkpoint(TRUNCATE);"); /* not while others read: next time */
     }
     db->has_forgotten = *more;
     return e;
