@@ -300,7 +300,7 @@ static void check_whole(struct judgement *j)
         return;
     }
     bool is_doubtful = last && (last->hope == HOPE_SOME || j->oracle->setup->hedges);
-    if (!last || (is_doubtful && !is_by(j, last) && is_used_up(j))) {
+    if (!last || (is_doubtful && is_used_up(j))) {
         check_used_up(j);
         return;
     }
