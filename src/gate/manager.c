@@ -26,6 +26,7 @@ enum {
     AGAIN_MS = 1000,     /* before a guard is started again that has ended unasked; doubled */
     AGAIN_MAX_MS = 60000,
     PAUSE_MS = 20,    /* while all are stopped */
+    LEAST_MS = 2000,  /* two signals at once would be one */
     FORCE_MS = 15000, /* beyond hurry_ms */
     NO_COMMAND = 78   /* exit status of a guard whose command cannot be run */
 };
@@ -464,8 +465,9 @@ static bool await_ends(struct manager *all, uint64_t until_ms)
 
 static void end_all(struct manager *all, uint64_t hurry_ms)
 {
+    uint64_t least_ms = clock_mono_ms() + LEAST_MS;
     signal_all(all, false);
-    if (await_ends(all, hurry_ms)) {
+    if (await_ends(all, hurry_ms > least_ms ? hurry_ms : least_ms)) {
         return;
     }
     signal_all(all, true); /* a second one makes a guard kill at once */

@@ -7,10 +7,16 @@
 
 enum standing_of { STANDS_OUT, STANDS_SOMEHOW, STANDS_WELL };
 
-static enum standing_of standing(const struct board *b, const struct processes *p,
-                                 const struct tier_member *m, uint64_t now_ms)
+/* What is looked at. */
+struct sight {
+    const struct board *board;
+    const struct processes *processes;
+    uint64_t now_ms;
+};
+
+static enum standing_of standing(const struct sight *at, const struct tier_member *m)
 {
-    switch (pick_prospect(b, m, now_ms).status) {
+    switch (pick_prospect(at->board, m, at->now_ms).status) {
     case PICK_USABLE:
     case PICK_FULL:
         return STANDS_WELL;
@@ -19,8 +25,9 @@ static enum standing_of standing(const struct board *b, const struct processes *
     case PICK_DRAINED:
         return STANDS_OUT;
     case PICK_RISING:
-        return process_is_coming(processes_of(p, m->backend->index), now_ms) ? STANDS_SOMEHOW
-                                                                             : STANDS_OUT;
+        return process_is_coming(processes_of(at->processes, m->backend->index), at->now_ms)
+                   ? STANDS_SOMEHOW
+                   : STANDS_OUT;
     case PICK_STOPPED: /* what needs this one needs that one first */
     case PICK_RAMP:
     case PICK_DWELL:
@@ -44,45 +51,48 @@ static bool tier_has(const struct tier *t, uint32_t backend)
 }
 
 /* The best of a tier. */
-static enum standing_of tier_standing(const struct tier *t, const struct board *b,
-                                      const struct processes *p, uint64_t now_ms)
+static enum standing_of tier_standing(const struct sight *at, const struct tier *t)
 {
     enum standing_of best = STANDS_OUT;
     for (size_t i = 0; i < t->member_count && best != STANDS_WELL; i++) {
-        enum standing_of s = standing(b, p, &t->members[i], now_ms);
+        enum standing_of s = standing(at, &t->members[i]);
         best = s > best ? s : best;
     }
     return best;
 }
 
-/* False: the model does not have it. */
-static bool look_above(const struct model *m, const struct board *b, const struct processes *p,
-                       uint32_t backend, uint64_t now_ms, uint32_t *rank,
-                       enum standing_of *best)
+/* Of one model: the tier that has it, and the best above. */
+struct above {
+    bool has_it;
+    uint32_t rank;
+    enum standing_of best;
+};
+
+static struct above look_above(const struct sight *at, const struct model *m, uint32_t backend)
 {
-    *best = STANDS_OUT;
-    for (uint32_t t = 0; t < m->tier_count; t++) {
-        if (tier_has(&m->tiers[t], backend)) {
-            *rank = t;
-            return true;
+    struct above a = {.best = STANDS_OUT};
+    for (; a.rank < m->tier_count; a.rank++) {
+        a.has_it = tier_has(&m->tiers[a.rank], backend);
+        if (a.has_it) {
+            break;
         }
-        enum standing_of s = tier_standing(&m->tiers[t], b, p, now_ms);
-        *best = s > *best ? s : *best;
+        enum standing_of s = tier_standing(at, &m->tiers[a.rank]);
+        a.best = s > a.best ? s : a.best;
     }
-    return false;
+    return a;
 }
 
 struct demand_look demand_look(const struct catalog *c, const struct board *b,
                                const struct processes *p, uint32_t backend, uint64_t now_ms)
 {
+    struct sight at = {.board = b, .processes = p, .now_ms = now_ms};
     struct demand_look l = {.rank = UINT32_MAX, .has_better = true};
     for (size_t i = 0; i < c->model_count; i++) {
-        uint32_t rank = 0;
-        enum standing_of best = STANDS_OUT;
-        if (look_above(&c->models[i], b, p, backend, now_ms, &rank, &best)) {
-            l.is_needed = l.is_needed || best == STANDS_OUT;
-            l.has_better = l.has_better && best == STANDS_WELL;
-            l.rank = rank < l.rank ? rank : l.rank;
+        struct above a = look_above(&at, &c->models[i], backend);
+        if (a.has_it) {
+            l.is_needed = l.is_needed || a.best == STANDS_OUT;
+            l.has_better = l.has_better && a.best == STANDS_WELL;
+            l.rank = a.rank < l.rank ? a.rank : l.rank;
         }
     }
     l.in_flight = board_view(b, backend, now_ms).in_flight;
