@@ -113,7 +113,7 @@ static const char *read_limit(const struct reading *r, struct str value)
 {
     uint64_t limit = 0;
     if (str_to_u64(value, EVENTS_LIMIT_MAX, &limit) != ERR_OK || limit == 0) {
-        return "limit is a number from 1 to 10000";
+        return "limit is a number from 1 to 2000";
     }
     r->into->limit = (uint32_t)limit;
     return NULL;

@@ -10,7 +10,7 @@
  * Which events somebody wants: the query of GET /events, as plain values. Pure.
  */
 
-enum { EVENTS_LIMIT = 200, EVENTS_LIMIT_MAX = 10000 };
+enum { EVENTS_LIMIT = 200, EVENTS_LIMIT_MAX = 2000 };
 
 struct event_filter {
     uint64_t since_ms; /* wall time; 0: from the first */

@@ -136,22 +136,26 @@ static void follow_numbers(struct reader *r, const struct event_span *span)
     r->shift = span->shift;
 }
 
-/* From the ring what it has, from the history what is older, until the client is full. */
+/* From the ring what it has, from the history what is older, while the client keeps up: a few
+ * at a time, so that the thread has time for others. */
 static void pump(struct reader *r)
 {
     struct events_http *h = r->http;
     struct event_ring *ring = chronicle_ring(h->chronicle);
-    size_t count = STEP;
-    while (count > 0 && !r->is_asked && !r->is_gone && http_reply_pending(r->conn) == 0) {
-        struct event_span span = event_ring_span(ring);
-        follow_numbers(r, &span);
-        if (r->cursor + 1 < span.first && chronicle_has_history(h->chronicle)) {
-            ask(r, span.first);
-            return;
-        }
-        count = event_ring_read(ring, r->cursor, h->step, STEP);
-        send_events(r, h->step, count);
-        r->cursor = count > 0 ? h->step[count - 1].id : r->cursor;
+    struct event_span span = event_ring_span(ring);
+    if (r->is_asked || http_reply_pending(r->conn) > 0) {
+        return;
+    }
+    follow_numbers(r, &span);
+    if (r->cursor + 1 < span.first && chronicle_has_history(h->chronicle)) {
+        ask(r, span.first);
+        return;
+    }
+    size_t count = event_ring_read(ring, r->cursor, h->step, STEP);
+    send_events(r, h->step, count);
+    if (count > 0) {
+        r->cursor = h->step[count - 1].id;
+        task_ready(h->loop, &r->task); /* perhaps there is more */
     }
 }
 

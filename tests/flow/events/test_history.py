@@ -108,7 +108,7 @@ def test_a_kill_loses_at_most_the_last_second_and_breaks_nothing(llm, start, tmp
         assert [r[0] for r in kept] == list(range(1, len(kept) + 1))
         assert kept[-1][0] >= max(i for at, i in shown if at < killed - 1.0)
     last = start(text)
-    told = wait_events(last, lambda e: kinds(e).count("gateway") == 5, "all runs are there", limit=10000)
+    told = wait_events(last, lambda e: kinds(e).count("gateway") == 5, "all runs are there", limit=2000)
     assert len({e["id"] for e in told}) == len(told)
 
 

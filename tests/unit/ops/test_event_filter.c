@@ -48,7 +48,7 @@ static void reads_every_key(void **state)
     (void)state;
     assert_null(
         reads("since=2h&until=2026-11-21T05:24:02.500Z&backend=g%26u&model=m+1&kind=state"
-              "&severity=warning&incident=17&after=9&limit=10000&stream=true"));
+              "&severity=warning&incident=17&after=9&limit=2000&stream=true"));
     assert_true(filter.since_ms == THEN - 7200000);
     assert_true(filter.until_ms == THEN);
     assert_true(str_eq(filter.backend, STR("g&u")));
@@ -57,7 +57,7 @@ static void reads_every_key(void **state)
     assert_int_equal(filter.severity, SEVERITY_WARN);
     assert_int_equal(filter.incident, 17);
     assert_int_equal(filter.after, 9);
-    assert_int_equal(filter.limit, 10000);
+    assert_int_equal(filter.limit, 2000);
     assert_true(filter.is_forward);
 }
 
@@ -80,7 +80,7 @@ static void says_what_is_wrong(void **state)
                                         "incident=0",
                                         "incident=x",
                                         "limit=0",
-                                        "limit=10001",
+                                        "limit=2001",
                                         "after=-1",
                                         "since=2026-11-21T05:24:02",
                                         "since=99999999999999999999999999999999999999999Z"};
