@@ -255,15 +255,26 @@ static void check_marks(struct judgement *j, const struct ask *last)
     }
 }
 
+/* By the client's limit, or by what a backend is cut to. */
+static bool is_limit_reached(const struct judgement *j, uint32_t given)
+{
+    const struct plan *p = &j->x->plan;
+    bool is_reached = p->has_limit && (p->is_counted ? given == p->limit : given >= p->limit);
+    for (uint32_t i = 0; i < j->x->ask_count; i++) {
+        const struct ask *k = &j->x->asks[i];
+        is_reached = is_reached || (k->has_limit && given >= k->from + k->limit);
+    }
+    return is_reached;
+}
+
 /* The gateway itself ends an answer whose tokens are used up. Without a tokenizer it counts
  * chunks, which may be fewer. */
 static bool is_used_up(const struct judgement *j)
 {
-    const struct plan *p = &j->x->plan;
     uint32_t given = 0;
-    bool is_whole = said_is_prefix(&p->content[0], j->rd.choice[0].text, &given);
-    return p->has_limit && is_whole && str_eq(j->rd.choice[0].finish, STR("length")) &&
-           (p->is_counted ? given == p->limit : given >= p->limit);
+    bool is_whole = said_is_prefix(&j->x->plan.content[0], j->rd.choice[0].text, &given);
+    return is_whole && str_eq(j->rd.choice[0].finish, STR("length")) &&
+           is_limit_reached(j, given);
 }
 
 static void check_used_up(struct judgement *j)
