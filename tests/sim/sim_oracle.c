@@ -306,7 +306,7 @@ static void check_whole(struct judgement *j)
     const struct ask *last = finisher(j);
     j->oracle->whole++;
     j->oracle->resumed += j->rd.is_resumed ? 1 : 0;
-    if (is_stopped(j)) {
+    if (is_stopped(j) && !is_used_up(j)) {
         check_choice(j, 0, j->rd.choice[0].text, "stop");
         return;
     }
