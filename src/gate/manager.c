@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gate/managed_child.h"
 #include "gate/managed_conf.h"
+#include "gate/report.h"
 #include "tiers/demand.h"
 #include "wire/guard_line.h"
 
@@ -355,6 +356,7 @@ static void publish(struct managed *m, uint64_t now_ms)
            "the process of a managed backend", LOG_STR("backend", m->backend->name),
            LOG_TEXT("state", process_state_name(s)), LOG_TEXT("reason", w->why),
            LOG_NUM("starts", w->starts), LOG_NUM("restarts", w->restarts), LOG_DONE);
+    report_process(m->manager->gateway, m->backend, w);
     tell_board(m, s, now_ms);
 }
 

@@ -1,5 +1,6 @@
 #include "gate/report.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -26,6 +27,57 @@ void report_state(struct gateway *g, const struct backend *b, const struct board
     EVENT_PUT(e.was, str_from(state_name(change->from)));
     EVENT_PUT(e.cause, str_from(why));
     journal_put(g->journal, &e);
+}
+
+void report_gpu(struct gateway *g, const struct backend *b, const struct gpu_news *n)
+{
+    struct event e = begin(EVENT_KIND_gpu);
+    char cause[EVENT_CAUSE];
+    bool is_down = n->health == GPUS_DOWN;
+    bool is_bad = is_down || n->health == GPUS_DEGRADED;
+    bool is_told = n->reason[0] != '\0';
+    e.severity = is_down ? SEVERITY_ERROR : is_bad ? SEVERITY_WARN : SEVERITY_INFO;
+    (void)snprintf(cause, sizeof(cause), "%s%s%s", n->reason,
+                   is_told && n->why[0] != '\0' ? ", " : "", n->why);
+    EVENT_PUT(e.backend, b->name);
+    EVENT_PUT(e.word, str_from(gpu_health_name(n->health)));
+    EVENT_PUT(e.cause, str_from(cause));
+    journal_put(g->journal, &e);
+}
+
+static struct event restart_of(const struct backend *b, const char *what, const char *why)
+{
+    struct event e = begin(EVENT_KIND_restart);
+    EVENT_PUT(e.backend, b->name);
+    EVENT_PUT(e.word, str_from(what));
+    EVENT_PUT(e.cause, str_from(why));
+    return e;
+}
+
+void report_guard(struct gateway *g, const struct backend *b, const struct guard_news *n)
+{
+    static const char *const words[GUARD_WORDS] = {[GUARD_SAYS_RESTARTING] = "is started again",
+                                                   [GUARD_SAYS_GAVE_UP] = "was given up",
+                                                   [GUARD_SAYS_UNKILLABLE] = "cannot be ended",
+                                                   [GUARD_SAYS_NEEDS_RESET] =
+                                                       "waits for a reset of its GPU"};
+    if (words[n->word]) {
+        struct event e = restart_of(b, words[n->word], n->why);
+        e.severity = n->word == GUARD_SAYS_RESTARTING ? SEVERITY_WARN : SEVERITY_ERROR;
+        journal_put(g->journal, &e);
+    }
+}
+
+void report_process(struct gateway *g, const struct backend *b, const struct process_word *w)
+{
+    bool is_given_up = w->state == PROCESS_gave_up;
+    if (is_given_up || w->state == PROCESS_restarting) {
+        struct event e =
+            restart_of(b, is_given_up ? "was given up" : "is started again", w->why);
+        e.severity = is_given_up ? SEVERITY_ERROR : SEVERITY_WARN;
+        e.numbers[0] = w->restarts;
+        journal_put(g->journal, &e);
+    }
 }
 
 void report_breaker(const struct gateway *g, const struct tier_member *m,

@@ -2,6 +2,8 @@
 
 #include "gate/exchange.h"
 #include "gate/gateway.h"
+#include "tiers/processes.h"
+#include "tiers/telemetry.h"
 
 /*
  * What the gateway tells its journal (tiers/journal.h), as one line at each door. Only things
@@ -31,6 +33,14 @@ void report_last_resort(const struct exchange *x, enum last_resort kind);
 
 /* So many attempts were not made since this was told last. */
 void report_budget(const struct exchange *x, uint64_t refused);
+
+/* What is told of a backend's GPUs has changed. */
+void report_gpu(struct gateway *g, const struct backend *b, const struct gpu_news *n);
+
+/* Its process is started again, or will not be, as its guard says or as we know of a managed
+ * one. Nothing for any other word. */
+void report_guard(struct gateway *g, const struct backend *b, const struct guard_news *n);
+void report_process(struct gateway *g, const struct backend *b, const struct process_word *w);
 
 /* Somebody came without a key, or with a wrong one. */
 void report_key(const struct gateway *g, int status);

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "gate/inquiry.h"
+#include "gate/report.h"
 #include "gate/teller_words.h"
 #include "net/upstream.h"
 
@@ -84,6 +85,7 @@ static void tell_gpu(struct teller_ask *t, const struct gpu_news *n)
            LOG_STR("backend", t->backend->name), LOG_TEXT("state", gpu_health_name(n->health)),
            LOG_TEXT("reason", n->reason), LOG_TEXT("why", n->why),
            LOG_TEXT("counsel", counsel_name(n->counsel)), LOG_DONE);
+    report_gpu(g, t->backend, n);
     gateway_note_telemetry(g, t->backend, now_of(t));
 }
 
@@ -98,6 +100,7 @@ static void tell_guard(struct teller_ask *t, const struct guard_news *n)
     LOG_AT(is_bad ? LOG_WARN : LOG_INFO, "guard of a backend",
            LOG_STR("backend", t->backend->name), LOG_TEXT("state", guard_word_name(n->word)),
            LOG_TEXT("reason", n->why), LOG_DONE);
+    report_guard(g, t->backend, n);
     gateway_note_telemetry(g, t->backend, now_of(t));
 }
 

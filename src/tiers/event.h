@@ -39,8 +39,8 @@ enum event_flow { EVENT_CHANGE, EVENT_COUNT };
     X(queue, COUNT, WARN, "status", "took_ms", "", "a request for $m was turned away: $w") \
     X(budget, COUNT, WARN, "refused", "status", "",                                        \
       "the retry budget of $m is exhausted: $w ($c)")                                      \
-    X(restart, CHANGE, WARN, "restarts", "code", "", "the process of $b $w: $c")           \
-    X(gpu, CHANGE, WARN, "gpu", "xid", "", "GPU $1 of $b is $w: $c")                       \
+    X(restart, CHANGE, WARN, "restarts", "", "", "the process of $b $w: $c")               \
+    X(gpu, CHANGE, WARN, "", "", "", "the GPUs of $b are $w: $c")                          \
     X(key, COUNT, WARN, "status", "", "", "a client was refused: $c")                      \
     X(reload, CHANGE, INFO, "changes", "", "", "the configuration was $w: $c")             \
     X(alert_sent, CHANGE, INFO, "tries", "", "", "an alert was sent by $w: $c")            \

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from fake_llm import Request, Wire, answers, delta
+from events_reading import wait_events
 from gateway import wait_until
 
 BDF = "0000:18:00"
@@ -192,6 +193,9 @@ def test_a_lost_gpu_resumes_its_streams_elsewhere_at_once(agent, llm, gateway, c
     wait_until(lambda: one.cancelled_at, 5, "the attempt is closed")
     say(capsys, "GPU lost, stream resumed", began, gw.backend("one"))
     assert gw.backend("one")["reason"] == "gpu_lost"
+    told = wait_events(gw, lambda seen: any(e["word"] == "DOWN" for e in seen), "an event of it", kind="gpu")
+    assert [e for e in told if e["word"] == "DOWN" and e["backend"] == "one" and e["severity"] == "error"
+            and "gpu_lost" in e["cause"] and e["incident"]]
 
 
 def test_a_stream_that_can_go_nowhere_is_left_to_the_gpu(agent, llm, gateway):

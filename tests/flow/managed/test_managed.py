@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from events_reading import wait_events
 from gateway import wait_until
 from guarded import is_alive
 from managed import guards_of, managed, wait_process
@@ -122,6 +123,9 @@ def test_a_crash_loop_is_told_and_given_up_and_the_last_tier_serves(llm, engine,
     assert ask(gw).backend == "two"
     explained = gw.request("GET", "/explain?model=m", admin=True).json
     assert [b["managed"]["state"] for b in explained["backends"] if b["managed"]] == ["gave_up", "ready"]
+    told = wait_events(gw, lambda seen: any(e["word"] == "was given up" for e in seen), "it is told", kind="restart")
+    assert {e["word"] for e in told[:-1]} == {"is started again"} and told[-1]["word"] == "was given up"
+    assert {e["backend"] for e in told} == {"one"}
 
     one.set_mode("")  # the next need tries again
     big.start()
