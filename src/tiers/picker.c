@@ -472,7 +472,7 @@ uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
                           const struct pick *p)
 {
     uint32_t count = 0;
-    for (size_t i = p->tier; i < m->tier_count; i++) {
+    for (size_t i = p->is_overflow ? 0 : p->tier; i < m->tier_count; i++) {
         count += has_untried(&m->tiers[i], tried, p->member->backend) ? 1 : 0;
     }
     return count;

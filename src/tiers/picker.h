@@ -85,8 +85,10 @@ struct pick_query {
 };
 bool pick_backend(const struct pick_query *q, struct rand *rand, struct pick *out);
 
-/* How many tiers could still be asked when this pick fails: its own and those behind it, as far
- * as somebody in them was not tried. */
+/* How many tiers could still be asked when this pick fails: its own and those behind it (of an
+ * overflow, those before it, too: they are only full), as far as somebody in them was not
+ * tried.
+ */
 uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
                           const struct pick *p);
 

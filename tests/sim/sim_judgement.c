@@ -16,13 +16,13 @@ static const struct server *server_of(const struct judgement *j, const struct ba
     return &j->oracle->servers->at[b->index];
 }
 
-/* Another one was at it already and has spoken: whatever this one says is too late. */
+/* Another one was at it at the same time and has spoken: whatever this one says is too late. */
 static bool may_have_lost(const struct judgement *j, const struct ask *k)
 {
     for (uint32_t i = 0; i < j->x->ask_count && j->oracle->setup->hedges; i++) {
         const struct ask *other = &j->x->asks[i];
-        bool is_beside =
-            other->at_ms <= k->at_ms && (other->over_ms == 0 || other->over_ms >= k->at_ms);
+        bool is_beside = (k->over_ms == 0 || k->over_ms >= other->at_ms) &&
+                         (other->over_ms == 0 || other->over_ms >= k->at_ms);
         if (other != k && is_beside && ask_has_spoken(other)) {
             return true;
         }

@@ -54,13 +54,16 @@ static void check_count(struct judgement *j, const struct backend *b)
     }
 }
 
-/* A whole answer is not asked for again. */
+/* A whole answer is not asked for again. (One that has more tokens than were wanted, because
+ * nobody could count them, is longer than what others call whole.) */
 static void check_no_more(struct judgement *j)
 {
+    bool is_countable = j->x->plan.is_counted || !j->x->plan.has_limit;
     for (uint32_t i = 0; i + 1 < j->x->ask_count; i++) {
         const struct ask *k = &j->x->asks[i];
         bool was_alone = !j->oracle->setup->hedges;
-        if (was_alone && k->hope == HOPE_SURE && ask_has_finished(k) && !k->is_repeated) {
+        if (was_alone && is_countable && k->hope == HOPE_SURE && ask_has_finished(k) &&
+            !k->is_repeated) {
             judgement_wrong(j, "asked again after an answer that was whole");
         }
     }

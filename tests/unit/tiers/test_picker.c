@@ -120,6 +120,8 @@ static void counts_the_tiers_that_are_left(void **state)
     struct pick first = {.member = &small.members[0], .tier = 0};
     struct pick second = {.member = &small.members[2], .tier = 1};
     struct pick last = {.member = &small.members[3], .tier = 2};
+    struct pick overflow = {.member = &small.members[3], .tier = 2, .is_overflow = true};
+    assert_int_equal(pick_tiers_after(&small.model, &tried, &overflow), 3);
     assert_int_equal(pick_tiers_after(&small.model, &tried, &first), 3);
     assert_int_equal(pick_tiers_after(&small.model, &tried, &second), 1);
     assert_int_equal(pick_tiers_after(&small.model, &tried, &last), 1);
