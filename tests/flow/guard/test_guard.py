@@ -266,7 +266,8 @@ def test_the_child_inherits_nothing_of_the_guard(guard, tmp_path):
     text = wait_until(lambda: report.exists() and "SigBlk" in report.read_text() and report.read_text())
     for name in ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_FDS"):
         assert name not in text
-    assert "0000000000000000" in text.split("SigIgn:")[1].splitlines()[0]
+    # Signals 32 and 33 are the C library's own, which lets nobody touch them.
+    assert int(text.split("SigIgn:")[1].split()[0], 16) & ~(3 << 31) == 0
     assert "0000000000000000" in text.split("SigBlk:")[1].splitlines()[0]
     assert "socket:" not in text and "eventpoll" not in text
 
