@@ -46,6 +46,7 @@ SANITIZER_ENV = {
 # not reach.
 PLAIN_ONLY = ["real", "sdk", "stories"]
 FLOW = ROOT / "tests" / "flow"
+FLOW_JOBS = JOBS + JOBS // 2  # whole-program tests mostly wait
 VLLM = ROOT / "tests" / "vllm"
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FUZZ_WORK = ROOT / "tests" / "fuzz" / "work"
@@ -213,7 +214,7 @@ def judge_junit(report: Report, name: str, path: pathlib.Path) -> int:
     return len(failures)
 
 
-def run_pytest(report: Report, build: Build, title: str, args: list[str], jobs: int = JOBS) -> None:
+def run_pytest(report: Report, build: Build, title: str, args: list[str], jobs: int = FLOW_JOBS) -> None:
     with report.step(title), tempfile.TemporaryDirectory(prefix="fallthrough-check-") as folder:
         result = pathlib.Path(folder) / "result.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", str(jobs), f"--junitxml={result}",
