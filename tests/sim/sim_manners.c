@@ -128,10 +128,12 @@ static void check_preference(const struct server *sv, const struct sim_exchange 
     }
 }
 
-/* It would be paid for an answer in other words. */
+/* It would be paid for an answer in other words. (Beside a hedge it may have been asked before,
+ * and be reached only now.) */
 static void check_cost(const struct server *sv, const struct sim_exchange *x)
 {
-    if (sv->conf->type == BACKEND_OPENAI && sv->all->resume != SETUP_ANY && is_committed(x)) {
+    bool is_paid = sv->conf->type == BACKEND_OPENAI && sv->all->resume != SETUP_ANY;
+    if (is_paid && is_committed(x) && !sv->all->hedges) {
         record_fail(sv->all->record, x, "%.*s is asked for what it would be paid for twice",
                     STR_FMT(sv->conf->name));
     }
@@ -167,8 +169,8 @@ static void check_prompt(const struct server *sv, const struct sim_exchange *x,
                          const struct ask *k)
 {
     const struct ask *before = last_given_up(x);
-    if (!before || !before->is_cancelled || !is_committed(x)) {
-        return;
+    if (!before || !before->is_cancelled || !is_committed(x) || sv->all->hedges) {
+        return; /* of two at once the one that lost is given up, too */
     }
     for (uint32_t i = 0; i < sv->all->count; i++) {
         bool may_wait = sv->all->at[i].conf->max_concurrent > 0; /* for a slot of it */
