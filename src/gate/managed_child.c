@@ -1,12 +1,12 @@
 #include "gate/managed_child.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/newborn.h"
 #include "base/str.h"
 
 /* Where the child finds what it is given. */
@@ -45,16 +45,6 @@ static char **make_environment(void)
 
 /* --- in the child, between fork and exec: nothing that allocates --- */
 
-static void reset_signals(void)
-{
-    sigset_t none;
-    for (int i = 1; i < NSIG; i++) {
-        (void)signal(i, SIG_DFL);
-    }
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void set_output(const char *output)
 {
     int fd =
@@ -66,8 +56,17 @@ static void set_output(const char *output)
     (void)dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
-_Noreturn static void become(int parent_fd, int config_fd, const char *output, char **env)
+/* What the child needs. */
+struct birth {
+    int parent_fd;
+    int config_fd;
+    const char *output;
+    char **env;
+};
+
+static void become(void *arg)
 {
+    const struct birth *b = arg;
     char *const argv[] = {(char[]){"fallthrough"},
                           (char[]){"guard"},
                           (char[]){"-c"},
@@ -77,46 +76,35 @@ _Noreturn static void become(int parent_fd, int config_fd, const char *output, c
                           NULL};
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* Out of the way first: the numbers wanted may be those of the other. */
-    int parent = fcntl(parent_fd, F_DUPFD, LOW_FDS);
-    int config = fcntl(config_fd, F_DUPFD, LOW_FDS);
+    int parent = fcntl(b->parent_fd, F_DUPFD, LOW_FDS);
+    int config = fcntl(b->config_fd, F_DUPFD, LOW_FDS);
     (void)setpgid(0, 0); /* a ^C at our terminal is ours to pass on */
     (void)dup2(null_fd, STDIN_FILENO);
-    set_output(output);
+    set_output(b->output);
     if (dup2(parent, PARENT_FD) < 0 || dup2(config, CONFIG_FD) < 0) {
         _exit(NO_EXEC);
     }
     (void)close_range(CONFIG_FD + 1, ~0U, 0);
-    reset_signals();
-    (void)execve("/proc/self/exe", argv, env);
+    newborn_reset_signals();
+    (void)execve("/proc/self/exe", argv, b->env);
     _exit(NO_EXEC);
 }
 
 /* --- in the gateway --- */
 
-/* No signal may be handled by our handlers in the child. */
-static pid_t fork_quietly(sigset_t *before)
-{
-    sigset_t all;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, before);
-    return fork();
-}
-
 enum err managed_child_start(int config_fd, const char *output, struct managed_child *out)
 {
     int ends[2];
-    sigset_t before;
     *out = (struct managed_child){.fd = -1};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
         return ERR_NO_FDS;
     }
-    char **env = make_environment();
-    pid_t pid = fork_quietly(&before);
-    if (pid == 0) {
-        become(ends[1], config_fd, output, env);
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    free(env);
+    struct birth b = {.parent_fd = ends[1],
+                      .config_fd = config_fd,
+                      .output = output,
+                      .env = make_environment()};
+    pid_t pid = newborn_fork(become, &b);
+    free(b.env);
     (void)close(ends[1]);
     if (pid < 0) {
         (void)close(ends[0]);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/newborn.h"
 #include "base/str.h"
 
 enum { EXEC_WAIT_MS = 5000, NO_EXEC = 127 };
@@ -58,16 +59,6 @@ static char **make_environment(char *const *extra)
 
 /* --- in the child, between fork and exec: nothing that allocates --- */
 
-static void reset_signals(void)
-{
-    sigset_t none;
-    for (int i = 1; i < NSIG; i++) {
-        (void)signal(i, SIG_DFL);
-    }
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void set_streams(const struct process_conf *conf)
 {
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -77,12 +68,21 @@ static void set_streams(const struct process_conf *conf)
     (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
-_Noreturn static void become(const struct process_conf *conf, char **env, pid_t parent,
-                             int report_fd)
+/* What the child needs. */
+struct birth {
+    const struct process_conf *conf;
+    char **env;
+    pid_t parent;
+    int report_fd;
+};
+
+static void become(void *arg)
 {
+    const struct birth *b = arg;
+    const struct process_conf *conf = b->conf;
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) {
+    if (getppid() != b->parent) {
         _exit(NO_EXEC); /* the guard died before the line above */
     }
     int error = 0;
@@ -90,12 +90,12 @@ _Noreturn static void become(const struct process_conf *conf, char **env, pid_t 
         error = errno;
     }
     if (error == 0) {
-        reset_signals();
+        newborn_reset_signals();
         set_streams(conf);
-        (void)execvpe(conf->argv[0], conf->argv, env);
+        (void)execvpe(conf->argv[0], conf->argv, b->env);
         error = errno;
     }
-    (void)!write(report_fd, &error, sizeof(error));
+    (void)!write(b->report_fd, &error, sizeof(error));
     _exit(NO_EXEC);
 }
 
@@ -123,25 +123,6 @@ static enum err judge(int error, int *why)
     return error == 0 ? ERR_OK : ERR_IO;
 }
 
-/* Until it has its own: a handler of ours that ran in the child would speak to our loop,
- * through a pipe that both share, of a signal that was not meant for us. */
-static pid_t fork_deaf(const struct process_conf *conf, char **env, int report_fd)
-{
-    sigset_t all;
-    sigset_t before;
-    pid_t parent = getpid();
-    (void)sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t child = fork();
-    if (child == 0) {
-        become(conf, env, parent, report_fd);
-    }
-    int error = errno;
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return child;
-}
-
 enum err process_start(const struct process_conf *conf, pid_t *pid, int *why)
 {
     int report[2];
@@ -149,13 +130,16 @@ enum err process_start(const struct process_conf *conf, pid_t *pid, int *why)
         *why = errno;
         return ERR_NO_FDS;
     }
-    char **env = make_environment(conf->env);
-    pid_t child = fork_deaf(conf, env, report[1]);
+    struct birth b = {.conf = conf,
+                      .env = make_environment(conf->env),
+                      .parent = getpid(),
+                      .report_fd = report[1]};
+    pid_t child = newborn_fork(become, &b);
     int fork_errno = errno;
     (void)close(report[1]);
     int error = child < 0 ? fork_errno : read_report(report[0]);
     (void)close(report[0]);
-    free(env);
+    free(b.env);
     /* One that could not exec is reaped with all others. */
     *pid = child;
     return judge(error, why);
