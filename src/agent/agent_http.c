@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/conf_value.h"
 #include "net/listener.h"
+#include "wire/http_entry.h"
 #include "wire/url.h"
 
 enum {
@@ -229,30 +230,6 @@ static size_t find_route(struct str path)
     return i;
 }
 
-static bool names_loopback(const struct http_request *q)
-{
-    struct address host;
-    const char *why;
-    struct str value = http_find(q->header, q->header_count, "host");
-    if (value.len == 0) {
-        return q->minor == 0;
-    }
-    struct arena a;
-    arena_init(&a);
-    bool has_port = str_has(value, STR(":")) && value.ptr[value.len - 1] != ']';
-    struct str full = has_port ? value : arena_printf(&a, "%.*s:80", STR_FMT(value));
-    bool fine = address_parse(full, &host, &why) == ERR_OK && address_is_loopback(&host);
-    arena_fini(&a);
-    return fine;
-}
-
-static bool has_token(const struct http_request *q, struct str token)
-{
-    struct str bearer = http_find(q->header, q->header_count, "authorization");
-    return str_starts_nocase(bearer, STR("bearer ")) &&
-           str_eq_secret(str_trim(str_from_at(bearer, sizeof("bearer ") - 1)), token);
-}
-
 /* Browsers say so of every request that crosses sites. */
 static bool is_from_page(const struct http_request *q)
 {
@@ -269,9 +246,9 @@ static void on_head(void *owner, struct http_conn *c)
     bool is_open = i < ROUTE_COUNT && ROUTES[i].is_open;
     bool is_post = i < ROUTE_COUNT && ROUTES[i].is_post;
     bool is_get = str_eq(q->method, STR("GET")) || str_eq(q->method, STR("HEAD"));
-    if (token.len > 0 && !is_open && !has_token(q, token)) {
+    if (token.len > 0 && !is_open && !http_has_token(q, token)) {
         refuse(c, 401, "missing or wrong token", false);
-    } else if (token.len == 0 && !names_loopback(q)) {
+    } else if (token.len == 0 && !http_names_loopback(q)) {
         refuse(c, 403, "Host is not a loopback name", false);
     } else if (i == ROUTE_COUNT) {
         refuse(c, 404, "no such path: /gpu, /metrics, /health and /clear are there", false);

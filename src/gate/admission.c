@@ -1,17 +1,15 @@
 #include "gate/admission.h"
 
 #include "base/hash.h"
+#include "wire/http_entry.h"
 #include "wire/json.h"
 
 #define PRIORITY_HEADER "x-fallthrough-priority"
 
 static struct str offered_key(const struct http_request *q)
 {
-    struct str bearer = http_find(q->header, q->header_count, "authorization");
-    if (str_starts_nocase(bearer, STR("bearer "))) {
-        return str_trim(str_from_at(bearer, sizeof("bearer ") - 1));
-    }
-    return http_find(q->header, q->header_count, "x-api-key");
+    struct str key;
+    return http_bearer(q, &key) ? key : http_find(q->header, q->header_count, "x-api-key");
 }
 
 const struct client_key *admission_key(const struct settings *s, const struct http_request *q)

@@ -5,6 +5,7 @@
 
 #include "net/http_server.h"
 #include "net/listener.h"
+#include "wire/http_entry.h"
 
 enum { HEAD_MAX = 16 * 1024, CONNECTIONS = 64, SECOND = 1000, BODY_MAX = 1024 };
 
@@ -34,39 +35,14 @@ static void refuse(struct http_conn *c, int status, const char *why, bool close)
     arena_fini(&a);
 }
 
-/* A page in somebody's browser shall not read us under a name of its own. */
-static bool names_loopback(const struct http_request *q)
-{
-    struct address host;
-    const char *why;
-    struct arena a;
-    struct str value = http_find(q->header, q->header_count, "host");
-    if (value.len == 0) {
-        return q->minor == 0;
-    }
-    arena_init(&a);
-    bool has_port = str_has(value, STR(":")) && value.ptr[value.len - 1] != ']';
-    struct str full = has_port ? value : arena_printf(&a, "%.*s:80", STR_FMT(value));
-    bool is_fine = address_parse(full, &host, &why) == ERR_OK && address_is_loopback(&host);
-    arena_fini(&a);
-    return is_fine;
-}
-
-static bool has_token(const struct http_request *q, struct str token)
-{
-    struct str bearer = http_find(q->header, q->header_count, "authorization");
-    return str_starts_nocase(bearer, STR("bearer ")) &&
-           str_eq_secret(str_trim(str_from_at(bearer, sizeof("bearer ") - 1)), token);
-}
-
 static void on_head(void *owner, struct http_conn *c)
 {
     struct guard_serve *s = owner;
     const struct http_request *q = http_conn_request(c);
     struct str token = s->conf.settings->token;
-    if (token.len > 0 && !has_token(q, token)) {
+    if (token.len > 0 && !http_has_token(q, token)) {
         refuse(c, 401, "missing or wrong token", false);
-    } else if (token.len == 0 && !names_loopback(q)) {
+    } else if (token.len == 0 && !http_names_loopback(q)) {
         refuse(c, 403, "Host is not a loopback name", false);
     } else if (!str_eq(q->method, STR("GET")) && !str_eq(q->method, STR("HEAD"))) {
         refuse(c, 405, "only GET here", false);

@@ -9,6 +9,7 @@
 #include "ops/explain.h"
 #include "ops/exposition.h"
 #include "ops/metrics.h"
+#include "wire/http_entry.h"
 #include "wire/url.h"
 
 enum { SAMPLE_MS = 1000, METRICS_MAX = 32 << 20 };
@@ -160,32 +161,11 @@ static const struct {
               {"/events", serve_events},
               {"/health", serve_health}};
 
-static bool names_loopback(const struct http_request *q)
-{
-    struct address host;
-    const char *why;
-    struct str value = http_find(q->header, q->header_count, "host");
-    if (value.len == 0) {
-        return q->minor == 0;
-    }
-    struct arena a;
-    arena_init(&a);
-    bool has_port = str_has(value, STR(":")) && value.ptr[value.len - 1] != ']';
-    struct str full = has_port ? value : arena_printf(&a, "%.*s:80", STR_FMT(value));
-    bool fine = address_parse(full, &host, &why) == ERR_OK && address_is_loopback(&host);
-    arena_fini(&a);
-    return fine;
-}
-
 static bool may_enter(const struct admin_api *api, struct http_conn *c)
 {
     const struct http_request *q = http_conn_request(c);
-    struct str bearer = http_find(q->header, q->header_count, "authorization");
-    if (api->conf.token.len == 0) {
-        return names_loopback(q);
-    }
-    return str_starts_nocase(bearer, STR("bearer ")) &&
-           str_eq_secret(str_trim(str_from_at(bearer, sizeof("bearer ") - 1)), api->conf.token);
+    struct str token = api->conf.token;
+    return token.len > 0 ? http_has_token(q, token) : http_names_loopback(q);
 }
 
 static void on_head(void *owner, struct http_conn *c)
