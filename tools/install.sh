@@ -6,10 +6,10 @@ set -eu
 cd "$(dirname "$0")/.."
 
 build_packages="gcc meson ninja-build pkg-config libuv1-dev libssl-dev libfyaml-dev libjansson-dev
-libsqlite3-dev"
+libsqlite3-dev libcurl4-openssl-dev"
 run_packages="$build_packages python3 python3-venv libgomp1"
 check_packages="$run_packages procps libcmocka-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
-llvm-14 openssl prometheus systemd valgrind"
+llvm-14 openssl prometheus systemd valgrind tmux chromium fonts-dejavu-core"
 vllm_packages="$run_packages binutils libnuma1"
 bench_packages="$run_packages nginx-light haproxy"
 

@@ -10,6 +10,9 @@ static void tally_outcome(struct exchange *x, enum outcome o)
 void exchange_tally_whole(struct exchange *x)
 {
     tally_outcome(x, OUTCOME_ok);
+    if (x->by.plan.is_degraded) {
+        tally_degraded(x->worker->gateway->tally, x->model->index);
+    }
     if (x->is_resuming) { /* all that was asked for had come before the break */
         tally_resumed(x->worker->gateway->tally, x->broken_backend, TALLY_NONE, 0);
     }

@@ -157,6 +157,14 @@ static void write_queue_refused(struct exposition *e, const struct scrape *s)
     }
 }
 
+static void write_degraded(struct exposition *e, const struct scrape *s)
+{
+    const struct catalog *c = s->source->catalog;
+    for (uint32_t i = 0; i < c->model_count; i++) {
+        put_count(e, &c->models[i].name, tally_degraded_answers(s->source->tally, i));
+    }
+}
+
 static void write_overflows(struct exposition *e, const struct scrape *s)
 {
     const struct catalog *c = s->source->catalog;
@@ -417,6 +425,11 @@ static const struct metric METRICS[] = {
       .labels = {"model", "outcome"},
       .help = "Chat requests that have ended, by configured model and by what came of them."},
      write_requests},
+    {{.name = "fallthrough_degraded_total",
+      .kind = METRIC_COUNTER,
+      .labels = {"model"},
+      .help = "Whole answers that were degraded: weaker than asked for, and marked so."},
+     write_degraded},
     {{.name = "fallthrough_last_resort_total",
       .kind = METRIC_COUNTER,
       .labels = {"model", "kind"},

@@ -21,6 +21,7 @@ struct tally {
     size_t backend_count;
     counter *ends;           /* a row a model and one for none; a column an outcome */
     counter *last_resorts;   /* a row a model; a column a last_resort */
+    counter *degraded;       /* one a model */
     counter *hedges;         /* a row a model; a column a result */
     counter *resumes;        /* a row a backend; a column a backend and one for none */
     counter *failed_resumes; /* one a backend */
@@ -80,6 +81,7 @@ struct tally *tally_new(const struct catalog *c)
     t->backend_count = c->backend_count;
     t->ends = mem_alloc(sizeof(counter) * (c->model_count + 1) * OUTCOME_COUNT);
     t->last_resorts = mem_alloc(sizeof(counter) * (c->model_count + 1) * LAST_RESORTS);
+    t->degraded = mem_alloc(sizeof(counter) * c->model_count);
     t->hedges = mem_alloc(sizeof(counter) * c->model_count * HEDGE_RESULT_COUNT);
     t->resumes = mem_alloc(sizeof(counter) * c->backend_count * (c->backend_count + 1));
     t->failed_resumes = mem_alloc(sizeof(counter) * c->backend_count);
@@ -94,6 +96,7 @@ void tally_free(struct tally **t)
     if (gone) {
         free(gone->ends);
         free(gone->last_resorts);
+        free(gone->degraded);
         free(gone->hedges);
         free(gone->resumes);
         free(gone->failed_resumes);
@@ -119,6 +122,12 @@ static counter *last_resort_of(const struct tally *t, uint32_t model, enum last_
 {
     CHECK(model < t->model_count);
     return &t->last_resorts[(size_t)model * LAST_RESORTS + r];
+}
+
+static counter *degraded_of(const struct tally *t, uint32_t model)
+{
+    CHECK(model < t->model_count);
+    return &t->degraded[model];
 }
 
 static counter *hedge_of(const struct tally *t, uint32_t model, enum hedge_result r)
@@ -148,6 +157,16 @@ void tally_last_resort(struct tally *t, uint32_t model, enum last_resort r)
 {
     tally_end(t, model, OUTCOME_last_resort);
     add(last_resort_of(t, model, r), 1);
+}
+
+void tally_degraded(struct tally *t, uint32_t model)
+{
+    add(degraded_of(t, model), 1);
+}
+
+uint64_t tally_degraded_answers(const struct tally *t, uint32_t model)
+{
+    return load(degraded_of(t, model));
 }
 
 static uint32_t bucket_of(uint64_t ms)

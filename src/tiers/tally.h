@@ -64,6 +64,9 @@ void tally_end(struct tally *t, uint32_t model, enum outcome o);
 /* Such an end, and by what. */
 void tally_last_resort(struct tally *t, uint32_t model, enum last_resort r);
 
+/* An answer that ended whole was degraded: weaker than asked for, and it said so. */
+void tally_degraded(struct tally *t, uint32_t model);
+
 /*
  * A break after the first content ended well or not; once for each, however many backends were
  * asked in between. `from` is where it broke, `to` where the answer went on after the client
@@ -88,6 +91,7 @@ void tally_overflow(struct tally *t, uint32_t model);
 
 uint64_t tally_ends(const struct tally *t, uint32_t model, enum outcome o);
 uint64_t tally_last_resorts(const struct tally *t, uint32_t model, enum last_resort r);
+uint64_t tally_degraded_answers(const struct tally *t, uint32_t model);
 uint64_t tally_hedges(const struct tally *t, uint32_t model, enum hedge_result r);
 uint64_t tally_resumes(const struct tally *t, uint32_t from, uint32_t to);
 uint64_t tally_failed_resumes(const struct tally *t, uint32_t from);

@@ -57,6 +57,16 @@ def test_promtool_has_nothing_to_say(llm, gateway):
     assert text.count("# HELP ") == text.count("# TYPE ") == len(set(text.split("# TYPE ")[1:]))
 
 
+def test_only_answers_that_were_degraded_count_as_such(llm, gateway):
+    a, b = llm("a", chat=[answers(), resets()]), llm("b", type="llamacpp", chat=answers())
+    gw = gateway(a, b, degrade="")  # the built-in caps
+    assert gw.chat(max_tokens=4000).backend == "a"
+    assert scrape(gw).sum("fallthrough_degraded_total") == 0
+    answer = gw.chat(max_tokens=4000)
+    assert answer.backend == "b" and answer.json["_degraded"] is True
+    assert scrape(gw).sum("fallthrough_degraded_total") == 1
+
+
 def test_names_are_escaped_as_the_format_wants(llm, gateway):
     a = llm("a")
     name = 'we"i\\rd ü {x="y"}'

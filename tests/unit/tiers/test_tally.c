@@ -60,6 +60,15 @@ static void counts_each_outcome_of_each_model_apart(void **state)
     assert_int_equal(sum_of_ends(t, TALLY_NONE), 1);
 }
 
+static void counts_degraded_answers_of_each_model(void **state)
+{
+    struct tally *t = *state;
+    assert_int_equal(tally_degraded_answers(t, 0), 0);
+    tally_degraded(t, 0);
+    tally_degraded(t, 0);
+    assert_int_equal(tally_degraded_answers(t, 0), 2);
+}
+
 static void a_last_resort_is_an_end_and_told_by_kind(void **state)
 {
     struct tally *t = *state;
@@ -216,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TALLY_TEST(names_the_outcomes_as_the_metrics_do),
         TALLY_TEST(counts_each_outcome_of_each_model_apart),
+        TALLY_TEST(counts_degraded_answers_of_each_model),
         TALLY_TEST(a_last_resort_is_an_end_and_told_by_kind),
         TALLY_TEST(counts_each_resume_by_both_backends),
         TALLY_TEST(counts_what_became_of_hedges),
