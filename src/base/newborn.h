@@ -15,3 +15,9 @@ pid_t newborn_fork(void (*live)(void *arg), void *arg);
 
 /* In the child: every signal has its default action, none is blocked. */
 void newborn_reset_signals(void);
+
+/* The caller's environment without what a service manager told the caller alone
+ * (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3), systemd.exec(5)), then the entries
+ * of `extra` (NULL: none). The array is the caller's to free(), the texts are not. Before the
+ * fork: it allocates. */
+char **newborn_environment(char *const *extra);

@@ -12,37 +12,6 @@
 /* Where the child finds what it is given. */
 enum { PARENT_FD = 3, CONFIG_FD = 4, LOW_FDS = 10, NO_EXEC = 127, OUTPUT_MODE = 0640 };
 
-/* What the service manager told us alone. */
-static bool is_scrubbed(const char *entry)
-{
-    static const struct str names[] = {STR_INIT("NOTIFY_SOCKET="), STR_INIT("WATCHDOG_"),
-                                       STR_INIT("LISTEN_"), STR_INIT("MAINPID="),
-                                       STR_INIT("FALLTHROUGH_DELEGATED=")};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (str_starts(str_from(entry), names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The array is the caller's, the texts are not. */
-static char **make_environment(void)
-{
-    size_t count = 0;
-    size_t at = 0;
-    while (environ[count]) {
-        count++;
-    }
-    char **env = mem_alloc((count + 1) * sizeof(char *));
-    for (size_t i = 0; i < count; i++) {
-        if (!is_scrubbed(environ[i])) {
-            env[at++] = environ[i];
-        }
-    }
-    return env;
-}
-
 /* --- in the child, between fork and exec: nothing that allocates --- */
 
 static void set_output(const char *output)
@@ -102,7 +71,7 @@ enum err managed_child_start(int config_fd, const char *output, struct managed_c
     struct birth b = {.parent_fd = ends[1],
                       .config_fd = config_fd,
                       .output = output,
-                      .env = make_environment()};
+                      .env = newborn_environment(NULL)};
     pid_t pid = newborn_fork(become, &b);
     free(b.env);
     (void)close(ends[1]);

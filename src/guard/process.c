@@ -15,48 +15,6 @@
 
 enum { EXEC_WAIT_MS = 5000, NO_EXEC = 127 };
 
-/* What the service manager told us alone. */
-static bool is_scrubbed(const char *entry)
-{
-    static const struct str names[] = {
-        STR_INIT("NOTIFY_SOCKET="), STR_INIT("WATCHDOG_USEC="),
-        STR_INIT("WATCHDOG_PID="),  STR_INIT("LISTEN_FDS="),
-        STR_INIT("LISTEN_PID="),    STR_INIT("LISTEN_FDNAMES="),
-        STR_INIT("MAINPID="),       STR_INIT("FALLTHROUGH_DELEGATED="),
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (str_starts(str_from(entry), names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static size_t count_of(char *const *list)
-{
-    size_t n = 0;
-    while (list && list[n]) {
-        n++;
-    }
-    return n;
-}
-
-/* The array is the caller's, the texts are not. */
-static char **make_environment(char *const *extra)
-{
-    char **env = mem_alloc((count_of(environ) + count_of(extra) + 1) * sizeof(char *));
-    size_t at = 0;
-    for (size_t i = 0; i < count_of(environ); i++) {
-        if (!is_scrubbed(environ[i])) {
-            env[at++] = environ[i];
-        }
-    }
-    for (size_t i = 0; i < count_of(extra); i++) {
-        env[at++] = extra[i];
-    }
-    return env;
-}
-
 /* --- in the child, between fork and exec: nothing that allocates --- */
 
 static void set_streams(const struct process_conf *conf)
@@ -131,7 +89,7 @@ enum err process_start(const struct process_conf *conf, pid_t *pid, int *why)
         return ERR_NO_FDS;
     }
     struct birth b = {.conf = conf,
-                      .env = make_environment(conf->env),
+                      .env = newborn_environment(conf->env),
                       .parent = getpid(),
                       .report_fd = report[1]};
     pid_t child = newborn_fork(become, &b);
