@@ -30,12 +30,15 @@ static bool may_have_lost(const struct judgement *j, const struct ask *k)
     return j->oracle->setup->hedges && k->is_cancelled;
 }
 
-/* With enough time for its script left, even if half of it is kept for others. */
+/* With enough time for its script left, even if half of it is kept for others, and of the time
+ * of a backend that is on trial because it has misbehaved before another half
+ * (budget_trial_ms). */
 static bool would_finish(const struct judgement *j, const struct ask *k)
 {
     uint64_t left_ms = j->due_ms > k->at_ms ? j->due_ms - k->at_ms : 0;
+    uint64_t share = j->oracle->servers->at[k->backend].has_misbehaved ? 4 : 2;
     return k->hope == HOPE_SURE && !k->is_killed && !may_have_lost(j, k) &&
-           left_ms >= 2 * (uint64_t)k->need_ms + SURE_SPARE_MS;
+           left_ms >= share * k->need_ms + SURE_SPARE_MS;
 }
 
 static bool cannot_take(const struct plan *p, const struct backend *b)
