@@ -46,7 +46,7 @@ SANITIZER_ENV = {
 # not reach.
 PLAIN_ONLY = ["real", "sdk", "stories"]
 FLOW = ROOT / "tests" / "flow"
-FLOW_JOBS = JOBS + JOBS // 2  # whole-program tests mostly wait
+FLOW_JOBS = 2 * JOBS + JOBS // 2  # whole-program tests mostly wait
 VLLM = ROOT / "tests" / "vllm"
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FUZZ_WORK = ROOT / "tests" / "fuzz" / "work"
