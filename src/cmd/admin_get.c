@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/escape.h"
 #include "cmd/options.h"
@@ -16,6 +17,27 @@ struct str admin_text(const json_t *object, const char *key, struct arena *a)
         return STR("");
     }
     return escape_text(a, str_of(json_string_value(value), json_string_length(value)), "");
+}
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+struct str admin_encode(const char *text, struct arena *a)
+{
+    struct str plain = str_from(text);
+    char *out = arena_alloc(a, plain.len * 3 + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < plain.len; i++) {
+        if (is_unreserved(plain.ptr[i])) {
+            out[len++] = plain.ptr[i];
+        } else {
+            len += (size_t)snprintf(out + len, 4, "%%%02X", (unsigned char)plain.ptr[i]);
+        }
+    }
+    return str_of(out, len);
 }
 
 static int fail_unreachable(const char *command, struct str url, const struct fetched *out)
@@ -63,9 +85,8 @@ static int judge(const char *command, struct str url, enum err e, struct fetched
     return CMD_FINE;
 }
 
-/* The request's parts that all have. False: the URL is none, which was said. */
-static bool make_request(const char *command, const char *admin, struct str target,
-                         struct fetch_conf *conf)
+bool admin_conf(const char *command, const char *admin, struct str target,
+                struct fetch_conf *conf)
 {
     const char *token = getenv("FALLTHROUGH_ADMIN_TOKEN");
     const char *why = "";
@@ -92,19 +113,48 @@ static struct str shown_url(const struct fetch_conf *conf, struct arena *a)
                         STR_FMT(conf->url.path), STR_FMT(conf->target));
 }
 
-int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
-              json_t **json)
+struct str admin_origin(const struct fetch_conf *conf, struct arena *a)
+{
+    return arena_printf(a, "%.*s%.*s", STR_FMT(fetch_origin(&conf->url, a)),
+                        STR_FMT(conf->url.path));
+}
+
+/* By which command, and by which method. */
+struct asking {
+    const char *command;
+    const char *method;
+};
+
+static int ask(struct asking by, const char *admin, struct str target, struct fetched *out,
+               json_t **json)
 {
     struct fetch_conf conf;
+    const char *command = by.command;
     *json = NULL;
     *out = (struct fetched){.status = 0};
     arena_init(&out->arena);
-    if (!make_request(command, admin, target, &conf)) {
+    if (!admin_conf(command, admin, target, &conf)) {
         return CMD_USAGE;
     }
     arena_fini(&out->arena);
+    if (strcmp(by.method, "POST") == 0) {
+        conf.method = by.method;
+        conf.extra = STR("X-Fallthrough-Action: 1\r\nContent-Length: 0\r\n");
+    }
     enum err e = fetch(&conf, out);
     return judge(command, shown_url(&conf, &out->arena), e, out, json);
+}
+
+int admin_get(const char *command, const char *admin, struct str target, struct fetched *out,
+              json_t **json)
+{
+    return ask((struct asking){command, "GET"}, admin, target, out, json);
+}
+
+int admin_post(const char *command, const char *admin, struct str target, struct fetched *out,
+               json_t **json)
+{
+    return ask((struct asking){command, "POST"}, admin, target, out, json);
 }
 
 /* Whose pieces go to the caller once the head says that it is what was asked for. */
@@ -127,7 +177,7 @@ int admin_stream(const char *command, const char *admin, struct str target,
     struct fetched out;
     struct stream s = {.out = &out, .on_piece = on_piece, .owner = owner};
     int code = CMD_FINE;
-    if (!make_request(command, admin, target, &conf)) {
+    if (!admin_conf(command, admin, target, &conf)) {
         return CMD_USAGE;
     }
     conf.timeout_ms = UINT32_MAX; /* it has no end of its own */

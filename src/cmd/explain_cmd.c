@@ -34,39 +34,18 @@ const struct command EXPLAIN_COMMAND = {
     .run = cmd_explain,
 };
 
-static bool is_unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-static struct str encode(const char *text, struct arena *a)
-{
-    struct str plain = str_from(text);
-    char *out = arena_alloc(a, plain.len * 3 + 1);
-    size_t len = 0;
-    for (size_t i = 0; i < plain.len; i++) {
-        if (is_unreserved(plain.ptr[i])) {
-            out[len++] = plain.ptr[i];
-        } else {
-            len += (size_t)snprintf(out + len, 4, "%%%02X", (unsigned char)plain.ptr[i]);
-        }
-    }
-    return str_of(out, len);
-}
-
 /* "/explain?model=NAME&tokens=N&needs=LIST", the values percent-encoded. */
 static struct str make_target(const char *model, const struct explain_options *o,
                               struct arena *a)
 {
-    struct str target = arena_printf(a, "/explain?model=%.*s", STR_FMT(encode(model, a)));
+    struct str target = arena_printf(a, "/explain?model=%.*s", STR_FMT(admin_encode(model, a)));
     if (o->tokens) {
-        target =
-            arena_printf(a, "%.*s&tokens=%.*s", STR_FMT(target), STR_FMT(encode(o->tokens, a)));
+        target = arena_printf(a, "%.*s&tokens=%.*s", STR_FMT(target),
+                              STR_FMT(admin_encode(o->tokens, a)));
     }
     if (o->needs) {
-        target =
-            arena_printf(a, "%.*s&needs=%.*s", STR_FMT(target), STR_FMT(encode(o->needs, a)));
+        target = arena_printf(a, "%.*s&needs=%.*s", STR_FMT(target),
+                              STR_FMT(admin_encode(o->needs, a)));
     }
     return target;
 }

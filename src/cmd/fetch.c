@@ -22,11 +22,14 @@ struct fetch {
     struct rope body;
     struct task task;
     struct timer deadline;
-    uv_poll_t stop;
+    uint64_t due_ms;
+    SSL_CTX *tls;     /* NULL: plain */
+    enum err refused; /* it could not be begun; out->why says why */
     bool is_late;
     bool is_stopped;
     bool is_over;
-    enum err result;
+    void (*on_end)(void *arg, enum err result);
+    void *arg;
 };
 
 /* --- the request --- */
@@ -65,6 +68,9 @@ static enum err put_head(struct fetch *f)
                        c->json.len);
     }
     if (e == ERR_OK) {
+        e = buf_append(&f->request, c->extra);
+    }
+    if (e == ERR_OK) {
         e = buf_append(&f->request, STR("User-Agent: fallthrough/" FALLTHROUGH_VERSION "\r\n"
                                         "Connection: close\r\n\r\n"));
     }
@@ -73,11 +79,33 @@ static enum err put_head(struct fetch *f)
 
 /* --- the response --- */
 
+static void explain_end(const struct fetch *f, enum err result, bool was_connected)
+{
+    struct fetched *out = f->out;
+    char limit[32];
+    conf_put_duration(f->conf->timeout_ms, limit, sizeof(limit));
+    if (result == ERR_OK) {
+        out->why[0] = '\0';
+    } else if (result == ERR_TIMEOUT) {
+        const char *what = out->status != 0 ? "the answer was not complete"
+                           : was_connected  ? "no answer"
+                                            : "no connection";
+        (void)snprintf(out->why, sizeof(out->why), "%s within %s", what, limit);
+    } else if (result == ERR_SYNTAX) {
+        (void)snprintf(out->why, sizeof(out->why), "what came is not HTTP");
+    } else {
+        (void)snprintf(out->why, sizeof(out->why), "%s", err_text(result));
+    }
+}
+
 static void end(struct fetch *f, enum err result)
 {
     f->is_over = true;
-    f->result = result;
-    loop_stop(f->loop);
+    if (f->refused == ERR_OK) {
+        explain_end(f, result, http_call_is_connected(f->call));
+        f->out->body = buf_str(&f->out->collected);
+    }
+    f->on_end(f->arg, result);
 }
 
 /* The head outlives the call. */
@@ -125,7 +153,7 @@ static void on_task(struct task *t)
         return;
     }
     /* What has come is read before the deadline is held against it. */
-    enum err e = f->is_stopped ? ERR_EOF : read_response(f);
+    enum err e = f->is_stopped ? ERR_EOF : f->refused != ERR_OK ? f->refused : read_response(f);
     if (e == ERR_AGAIN && f->is_late) {
         e = ERR_TIMEOUT;
     }
@@ -147,111 +175,128 @@ static void on_deadline(struct timer *t)
     task_ready(f->loop, &f->task);
 }
 
-static void on_stop(uv_poll_t *handle, int status, int events)
-{
-    struct fetch *f = handle->data;
-    (void)status;
-    (void)events;
-    f->is_stopped = true;
-    task_ready(f->loop, &f->task);
-}
-
 /* --- life --- */
 
-static void watch_stop(struct fetch *f)
+/* Opens the connection. False: on_task tells what is wrong already. */
+static bool open_call(struct fetch *f)
 {
-    if (f->conf->stop_fd <= 0 ||
-        uv_poll_init(loop_uv(f->loop), &f->stop, f->conf->stop_fd) != 0) {
-        return;
+    const struct fetch_conf *conf = f->conf;
+    const char *why = "";
+    enum err e = put_head(f);
+    if (e != ERR_OK) {
+        why = "the request cannot be written: a header would be malformed";
+    } else if (conf->url.tls) {
+        e = tls_client_new(STR_NONE, STR_NONE, STR_NONE, &f->tls, &why);
     }
-    f->stop.data = f;
-    (void)uv_poll_start(&f->stop, UV_READABLE, on_stop);
+    if (e != ERR_OK) {
+        (void)snprintf(f->out->why, sizeof(f->out->why), "%s", why);
+        f->refused = e;
+        return false;
+    }
+    f->upstream = upstream_new(
+        f->loop,
+        &(struct upstream_conf){.host = conf->url.host, .port = conf->url.port, .tls = f->tls});
+    rope_add(&f->body, conf->json);
+    f->call = http_call_open(
+        f->loop, &(struct http_call_conf){.upstream = f->upstream,
+                                          .head = buf_str(&f->request),
+                                          .body = conf->json.len > 0 ? &f->body : NULL,
+                                          .connect_due_ms = f->due_ms,
+                                          .head_max = HEAD_MAX,
+                                          .notify = on_call,
+                                          .owner = f});
+    return true;
 }
 
-static void explain_end(struct fetch *f, bool was_connected)
+struct fetch *fetch_open(struct loop *l, const struct fetch_conf *conf, struct fetched *out,
+                         void (*on_end)(void *arg, enum err result), void *arg)
 {
-    struct fetched *out = f->out;
-    char limit[32];
-    conf_put_duration(f->conf->timeout_ms, limit, sizeof(limit));
-    if (f->result == ERR_OK) {
-        out->why[0] = '\0';
-    } else if (f->result == ERR_TIMEOUT) {
-        const char *what = out->status != 0 ? "the answer was not complete"
-                           : was_connected  ? "no answer"
-                                            : "no connection";
-        (void)snprintf(out->why, sizeof(out->why), "%s within %s", what, limit);
-    } else if (f->result == ERR_SYNTAX) {
-        (void)snprintf(out->why, sizeof(out->why), "what came is not HTTP");
-    } else {
-        (void)snprintf(out->why, sizeof(out->why), "%s", err_text(f->result));
-    }
-}
-
-static void run(struct fetch *f)
-{
-    uint64_t due_ms = clock_mono_ms() + f->conf->timeout_ms;
-    struct http_call_conf call = {.upstream = f->upstream,
-                                  .head = buf_str(&f->request),
-                                  .body = f->conf->json.len > 0 ? &f->body : NULL,
-                                  .connect_due_ms = due_ms,
-                                  .head_max = HEAD_MAX,
-                                  .notify = on_call,
-                                  .owner = f};
+    struct fetch *f = mem_alloc(sizeof(*f));
+    f->conf = conf;
+    f->out = out;
+    f->loop = l;
+    f->on_end = on_end;
+    f->arg = arg;
+    f->due_ms = clock_mono_ms() + conf->timeout_ms;
+    *out = (struct fetched){.status = 0};
+    arena_init(&out->arena);
+    buf_init(&out->collected, FETCH_BODY_MAX);
+    buf_init(&f->request, REQUEST_HEAD_MAX);
     rope_init(&f->body);
-    rope_add(&f->body, f->conf->json);
     task_init(&f->task, on_task);
     timer_init(&f->deadline, on_deadline);
-    timer_arm(f->loop, &f->deadline, due_ms);
-    watch_stop(f);
-    f->call = http_call_open(f->loop, &call);
-    loop_run(f->loop);
-    explain_end(f, http_call_is_connected(f->call));
-    http_call_close(&f->call);
-    timer_drop(f->loop, &f->deadline);
-    task_cancel(f->loop, &f->task);
+    if (open_call(f)) {
+        timer_arm(l, &f->deadline, f->due_ms);
+    } else {
+        task_ready(l, &f->task);
+    }
+    return f;
 }
 
-static enum err run_on_a_loop(struct fetch *f, SSL_CTX *tls)
+void fetch_close(struct fetch **f)
 {
-    f->loop = loop_new();
-    f->upstream = upstream_new(f->loop, &(struct upstream_conf){.host = f->conf->url.host,
-                                                                .port = f->conf->url.port,
-                                                                .tls = tls});
-    run(f);
-    upstream_free(&f->upstream);
-    loop_free(&f->loop);
-    f->out->body = buf_str(&f->out->collected);
-    return f->result;
+    struct fetch *gone = *f;
+    *f = NULL;
+    if (!gone) {
+        return;
+    }
+    if (gone->call) {
+        http_call_close(&gone->call);
+    }
+    if (gone->upstream) {
+        upstream_free(&gone->upstream);
+    }
+    timer_drop(gone->loop, &gone->deadline);
+    task_cancel(gone->loop, &gone->task);
+    SSL_CTX_free(gone->tls);
+    buf_fini(&gone->request);
+    loop_free_later(gone->loop, gone);
 }
 
-static enum err refuse(struct fetched *out, enum err e, const char *why)
+/* --- waited for --- */
+
+/* A fetch with a loop of its own. */
+struct waited {
+    struct loop *loop;
+    struct fetch *fetch;
+    uv_poll_t stop;
+    enum err result;
+};
+
+static void on_waited(void *arg, enum err result)
 {
-    (void)snprintf(out->why, sizeof(out->why), "%s", why);
-    return e;
+    struct waited *w = arg;
+    w->result = result;
+    loop_stop(w->loop);
+}
+
+static void on_stop(uv_poll_t *handle, int status, int events)
+{
+    struct waited *w = handle->data;
+    (void)status;
+    (void)events;
+    w->fetch->is_stopped = true;
+    task_ready(w->loop, &w->fetch->task);
+}
+
+static void watch_stop(struct waited *w, int fd)
+{
+    if (fd <= 0 || uv_poll_init(loop_uv(w->loop), &w->stop, fd) != 0) {
+        return;
+    }
+    w->stop.data = w;
+    (void)uv_poll_start(&w->stop, UV_READABLE, on_stop);
 }
 
 enum err fetch(const struct fetch_conf *conf, struct fetched *out)
 {
-    struct fetch f = {.conf = conf, .out = out};
-    SSL_CTX *tls = NULL;
-    const char *why = "";
-    *out = (struct fetched){.status = 0};
-    arena_init(&out->arena);
-    buf_init(&out->collected, FETCH_BODY_MAX);
-    buf_init(&f.request, REQUEST_HEAD_MAX);
-    enum err e = put_head(&f);
-    if (e != ERR_OK) {
-        (void)refuse(out, e, "the request cannot be written: a header would be malformed");
-    } else if (conf->url.tls) {
-        e = tls_client_new(STR_NONE, STR_NONE, STR_NONE, &tls, &why);
-        e = e == ERR_OK ? e : refuse(out, e, why);
-    }
-    if (e == ERR_OK) {
-        e = run_on_a_loop(&f, tls);
-    }
-    SSL_CTX_free(tls);
-    buf_fini(&f.request);
-    return e;
+    struct waited w = {.loop = loop_new()};
+    w.fetch = fetch_open(w.loop, conf, out, on_waited, &w);
+    watch_stop(&w, conf->stop_fd);
+    loop_run(w.loop);
+    fetch_close(&w.fetch);
+    loop_free(&w.loop);
+    return w.result;
 }
 
 struct str fetched_header(const struct fetched *f, const char *name)

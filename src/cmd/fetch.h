@@ -7,12 +7,14 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/loop.h"
 #include "wire/http_head.h"
 #include "wire/url.h"
 
 /*
- * One HTTP request and its response, waited for, on a loop of its own: for commands, never for
- * the data path. http and https (certificates are verified against the system's CAs).
+ * One HTTP request and its response, for commands, never for the data path: waited for on a
+ * loop of its own, or beside other things on the caller's. http and https (certificates are
+ * verified against the system's CAs).
  */
 
 enum { FETCH_BODY_MAX = 16 * 1024 * 1024 };
@@ -23,6 +25,7 @@ struct fetch_conf {
     struct str target;   /* behind the path of the URL: "/status?x=1"; both empty: "/" */
     struct str bearer;   /* token of an Authorization header; empty: none */
     struct str json;     /* body; empty: none */
+    struct str extra;    /* further header lines, each with its line end */
     uint32_t timeout_ms; /* for all of it */
     int stop_fd;         /* gives up when this becomes readable; 0: none */
 
@@ -49,6 +52,17 @@ struct fetched {
  * body, ERR_SYNTAX for a token that no header can carry. fetched_fini in any case.
  */
 NODISCARD enum err fetch(const struct fetch_conf *conf, struct fetched *out);
+
+/*
+ * The same on the caller's loop. `on_end` is called once, with what fetch would have returned,
+ * later and never from within fetch_open; it may not close the fetch itself. `conf`, what it
+ * points to, and `out` must outlive it. fetch_close at any time, before fetched_fini: what was
+ * under way is given up, and nobody is called.
+ */
+struct fetch;
+struct fetch *fetch_open(struct loop *l, const struct fetch_conf *conf, struct fetched *out,
+                         void (*on_end)(void *arg, enum err result), void *arg);
+void fetch_close(struct fetch **f);
 
 /* Value of a header of the response, or an empty str; lives until fetched_fini. */
 struct str fetched_header(const struct fetched *f, const char *name);

@@ -10,6 +10,7 @@
 #include "cmd/events_cmd.h"
 #include "cmd/explain_cmd.h"
 #include "cmd/guard_cmd.h"
+#include "cmd/operator_cmd.h"
 #include "cmd/options.h"
 #include "cmd/serve.h"
 #include "cmd/status_cmd.h"
@@ -17,8 +18,9 @@
 
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
-    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND, &EXPLAIN_COMMAND, &EVENTS_COMMAND,
-    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &GUARD_COMMAND,  &DEMO_COMMAND,
+    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND,  &EXPLAIN_COMMAND,
+    &EVENTS_COMMAND,       &DRAIN_COMMAND, &DISABLE_COMMAND, &ENABLE_COMMAND,
+    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &GUARD_COMMAND,   &DEMO_COMMAND,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

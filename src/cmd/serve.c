@@ -236,6 +236,12 @@ static void tell_workers(void *arg)
     }
 }
 
+static bool on_order(void *arg, const struct backend *b, enum operator_word word,
+                     uint64_t now_ms)
+{
+    return gateway_order(arg, b, word, now_ms);
+}
+
 static void start_chronicle(struct serve *s)
 {
     const struct history_policy *h = &s->settings->history;
@@ -270,6 +276,8 @@ static void start_control(struct serve *s)
                                  .token = s->settings->admin_token,
                                  .limits = limits,
                                  .chronicle = s->chronicle,
+                                 .order = on_order,
+                                 .order_arg = g,
                                  .source = {.catalog = &s->settings->catalog,
                                             .board = g->board,
                                             .tally = g->tally,

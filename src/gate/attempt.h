@@ -59,6 +59,7 @@ struct attempt {
     bool holds_tools;
     bool is_hung;       /* its backend was found to hang since its last content */
     bool is_cut;        /* its GPU cannot finish it, and somebody else can */
+    bool is_disabled;   /* the operator has disabled its backend */
     bool may_be_silent; /* until share_due_ms: nothing is streamed, and nobody asked it to be */
     enum reply_shape shape;
     uint64_t first_content_ms; /* 0: none yet */

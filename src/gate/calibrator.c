@@ -412,11 +412,11 @@ static void take_answer(struct patient *p, enum err e)
 
 /* --- what is next --- */
 
-/* An attempt has begun: its backend is to think of nothing else. */
+/* An attempt has begun: its backend is to think of nothing else. Or of nothing at all. */
 static bool must_make_way(const struct patient *p)
 {
-    return p->doing == DOING_QUESTION &&
-           board_view(board_of(p), p->backend->index, now_of(p)).in_flight > 0;
+    struct backend_view v = board_view(board_of(p), p->backend->index, now_of(p));
+    return p->doing == DOING_QUESTION && (v.in_flight > 0 || v.operator.word != OPERATOR_NONE);
 }
 
 static void take_inquiry(struct patient *p, enum err e)
@@ -470,12 +470,13 @@ static bool is_look_due(const struct patient *p)
            board_outages(board_of(p), p->backend->index) != p->looked_outages;
 }
 
-/* A backend that is not well wakes us when its state changes. */
+/* A backend that is not well, or not enabled, wakes us when that changes. */
 static void choose(struct patient *p)
 {
     uint64_t now_ms = now_of(p);
     struct backend_view v = board_view(board_of(p), p->backend->index, now_ms);
-    if (v.state != STATE_HEALTHY || p->calibrator->gateway->draining) {
+    bool is_out = v.state != STATE_HEALTHY || v.operator.word != OPERATOR_NONE;
+    if (is_out || p->calibrator->gateway->draining) {
         timer_disarm(&p->timer);
         return;
     }

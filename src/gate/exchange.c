@@ -227,8 +227,8 @@ uint64_t exchange_attempt_due(const struct exchange *x, const struct attempt *a,
         *as = a->failure;
         return a->error_due_ms;
     }
-    if (a->is_cut) {
-        *as = FAILURE_gpu_down;
+    if (a->is_disabled || a->is_cut) {
+        *as = a->is_disabled ? FAILURE_disabled : FAILURE_gpu_down;
         return 0;
     }
     if (a->is_hung) {
@@ -286,8 +286,14 @@ static struct client_error nobody_left(struct exchange *x)
                                      .message = x->unmappable.message,
                                      .param = x->unmappable.param};
     }
-    return client_error_all_down(
-        pick_retry_after_s(x->model, x->worker->gateway->board, exchange_now(x)));
+    const struct board *board = x->worker->gateway->board;
+    struct client_error e =
+        client_error_all_down(pick_retry_after_s(x->model, board, exchange_now(x)));
+    if (pick_is_ordered_out(x->model, board)) {
+        e.message = STR("All inference backends unavailable: the operator has drained or "
+                        "disabled all of this model's");
+    }
+    return e;
 }
 
 /* A backend that is asked although it is not simply usable. */

@@ -59,6 +59,7 @@ static unsigned judge_tokenizer(const struct exchange *x, const struct tier_memb
     struct backend_view v = board_view(x->worker->gateway->board, b->index, exchange_now(x));
     bool is_able = d->count_path && (what == COUNTED_TEXT || d->counts_messages) &&
                    !tried_has(&x->counting->asked, b->index);
+    is_able = is_able && v.operator.word == OPERATOR_NONE;
     if (!is_able || v.state == STATE_DOWN || v.hold_until_ms > exchange_now(x)) {
         return 0;
     }

@@ -1,7 +1,8 @@
 #include "gate/exchange_priv.h"
 
 /*
- * Whoever waits for a backend that was found to hang, or whose GPU is gone, no longer does.
+ * Whoever waits for a backend that was found to hang, whose GPU is gone or which the operator
+ * has disabled, no longer does.
  */
 
 static bool note_hang(struct attempt *a, const struct board *b, uint64_t now_ms)
@@ -26,17 +27,35 @@ static bool note_cut(const struct exchange *x, struct attempt *a, uint64_t now_m
     return a->is_cut;
 }
 
+/* Whether or not the answer can go on elsewhere: an operator who lets answers end there drains
+ * it. */
+static bool note_disabled(struct attempt *a, const struct board *b)
+{
+    if (!a) {
+        return false;
+    }
+    a->is_disabled = board_operator(b, a->backend->index) == OPERATOR_DISABLED;
+    return a->is_disabled;
+}
+
+/* Any of its reasons. */
+static bool note_leave(const struct exchange *x, struct attempt *a, uint64_t now_ms)
+{
+    const struct board *b = x->worker->gateway->board;
+    bool is_hung = note_hang(a, b, now_ms);
+    bool is_cut = note_cut(x, a, now_ms);
+    return note_disabled(a, b) || is_hung || is_cut;
+}
+
 void exchange_leave_hung(struct worker *w)
 {
     uint64_t now_ms = loop_now_ms(w->loop);
     list_each(&w->exchanges, node, after)
     {
         struct exchange *x = container_of(node, struct exchange, node);
-        bool is_hung = note_hang(x->attempt, w->gateway->board, now_ms);
-        is_hung = note_hang(x->hedge, w->gateway->board, now_ms) || is_hung;
-        bool is_cut = note_cut(x, x->attempt, now_ms);
-        is_cut = note_cut(x, x->hedge, now_ms) || is_cut;
-        if (is_hung || is_cut) {
+        bool is_first = note_leave(x, x->attempt, now_ms);
+        bool is_second = note_leave(x, x->hedge, now_ms);
+        if (is_first || is_second) {
             exchange_wake(x, WAKE_TIMER);
         }
     }

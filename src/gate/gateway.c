@@ -228,6 +228,38 @@ void gateway_note_telemetry(struct gateway *g, const struct backend *b, uint64_t
     }
 }
 
+/* What was told as an info while the operator's word stood. */
+static void tell_again(struct gateway *g, const struct backend *b, const struct backend_view *v)
+{
+    char why[96];
+    struct board_change unchanged = {.from = v->state, .to = v->state, .cause = v->cause};
+    cause_text(v->cause, why, sizeof(why));
+    report_state(g, b, &unchanged, why);
+}
+
+bool gateway_order(struct gateway *g, const struct backend *b, enum operator_word word,
+                   uint64_t now_ms)
+{
+    struct backend_view v = board_view(g->board, b->index, now_ms);
+    if (!board_set_operator(g->board, b->index, word, now_ms)) {
+        return false;
+    }
+    log_info("the operator's word", LOG_STR("backend", b->name),
+             LOG_TEXT("word", operator_word_deed(word)),
+             LOG_TEXT("state", state_word(v.state, v.cause)),
+             LOG_NUM("in_flight", v.in_flight));
+    report_operator(g, b, word, &v);
+    if (word == OPERATOR_NONE) {
+        tell_again(g, b, &v);
+    }
+    if (word == OPERATOR_DISABLED) {
+        g->tell_hang(g->tell_hang_arg);
+    }
+    g->wake_calibrator(g->calibrator_arg);
+    call_waiting(g, b);
+    return true;
+}
+
 static void log_breaker(const char *message, const struct gateway *g,
                         const struct tier_member *m, uint64_t now_ms)
 {

@@ -55,7 +55,7 @@ struct gateway {
     void (*wake_calibrator)(void *arg); /* likewise */
     void *calibrator_arg;
     void (*tell_hang)(
-        void *arg); /* likewise: the board says that some backend hangs or is cut */
+        void *arg); /* likewise: the board says that some backend hangs, is cut or disabled */
     void *tell_hang_arg;
 
     /* private: */
@@ -82,8 +82,12 @@ NODISCARD enum err gateway_put_head(const struct backend *b, const char *method,
 void gateway_note_change(struct gateway *g, const struct backend *b,
                          const struct board_change *change);
 
-/* The same for what others tell of it: its page in the board's telemetry has changed, and more
- * than its sentences. */
+/* The operator gives this word on a backend. False: it stood already. The control thread. */
+bool gateway_order(struct gateway *g, const struct backend *b, enum operator_word word,
+                   uint64_t now_ms);
+
+/* As gateway_note_change, for what others tell of it: its page in the board's telemetry has
+ * changed, and more than its sentences. */
 void gateway_note_telemetry(struct gateway *g, const struct backend *b, uint64_t now_ms);
 
 /* An attempt at this member of a tier answers; a whole answer. Tells the board, and logs what

@@ -214,10 +214,11 @@ static bool is_preparing(const struct managed *m, uint64_t now_ms)
     return m->child.pid != 0 && is_mute && now_ms < m->spawned_ms + PREPARING_MS;
 }
 
-/* A first start is made only while it is needed: one above may be on its way meanwhile. */
+/* A first start is made only while it is needed: one above may be on its way meanwhile. None
+ * while the operator keeps it out. */
 static bool is_due(const struct managed *m)
 {
-    return m->demand.is_wanted && !m->is_signalled &&
+    return m->demand.is_wanted && !m->is_signalled && !m->look.is_frozen &&
            (m->look.is_needed || m->line.restarts > 0 ||
             m->backend->managed.start == MANAGED_ALWAYS);
 }

@@ -20,12 +20,29 @@ void report_state(struct gateway *g, const struct backend *b, const struct board
     if (change->from == STATE_HEALTHY && change->to == STATE_HEALTHY) {
         return; /* its first probe */
     }
-    bool is_wanted = change->to == STATE_DOWN && cause_is_wanted(change->cause.kind);
+    bool is_wanted = (change->to == STATE_DOWN && cause_is_wanted(change->cause.kind)) ||
+                     board_operator(g->board, b->index) != OPERATOR_NONE;
     e.severity = is_wanted ? SEVERITY_INFO : severities[change->to];
     EVENT_PUT(e.backend, b->name);
     EVENT_PUT(e.word, str_from(state_word(change->to, change->cause)));
     EVENT_PUT(e.was, str_from(state_name(change->from)));
     EVENT_PUT(e.cause, str_from(why));
+    journal_put(g->journal, &e);
+}
+
+void report_operator(struct gateway *g, const struct backend *b, enum operator_word word,
+                     const struct backend_view *v)
+{
+    struct event e = begin(EVENT_KIND_operator);
+    char why[96];
+    char cause[EVENT_CAUSE];
+    cause_text(v->cause, why, sizeof(why));
+    (void)snprintf(cause, sizeof(cause), "%s (%s), %u in flight",
+                   state_word(v->state, v->cause), why, v->in_flight);
+    e.numbers[0] = v->in_flight;
+    EVENT_PUT(e.backend, b->name);
+    EVENT_PUT(e.word, str_from(operator_word_deed(word)));
+    EVENT_PUT(e.cause, str_from(cause));
     journal_put(g->journal, &e);
 }
 

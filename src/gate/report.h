@@ -10,9 +10,14 @@
  * that go wrong, or that end that, are told: a good request passes none of these. Any thread.
  */
 
-/* A backend changed state, or its cause did. Nothing where it was well and is. */
+/* A backend changed state, or its cause did. Nothing where it was well and is. No more than an
+ * info while the operator has taken it out: he knows. */
 void report_state(struct gateway *g, const struct backend *b, const struct board_change *change,
                   const char *why);
+
+/* The operator has given this word; it has so many attempts in flight. */
+void report_operator(struct gateway *g, const struct backend *b, enum operator_word word,
+                     const struct backend_view *v);
 
 /* The breaker of this member opened or closed; it does what it does for another wait_ms. */
 void report_breaker(const struct gateway *g, const struct tier_member *m,

@@ -407,6 +407,13 @@ static uint64_t next_ms(const struct watch *w)
     return inquiry_is_open(&w->probe) && w->probe_due_ms < next ? w->probe_due_ms : next;
 }
 
+/* Of one that is drained only while answers run there, which are to be saved from a hang. */
+static bool may_ask_for_token(const struct backend_view *v)
+{
+    return v->operator.word ==
+        OPERATOR_NONE ||(v->operator.word == OPERATOR_DRAINING && v->in_flight> 0);
+}
+
 static void run(struct task *t)
 {
     struct watch *w = container_of(t, struct watch, task);
@@ -423,7 +430,7 @@ static void run(struct task *t)
     if (may_ask && !inquiry_is_open(&w->reading)) {
         read_when_due(w);
     }
-    if (may_ask && now_of(w) >= v.hold_until_ms &&
+    if (may_ask && may_ask_for_token(&v) && now_of(w) >= v.hold_until_ms &&
         vitals_wants_probe(&w->vitals, &w->policy, now_of(w))) {
         probe_or_look_what_is_loaded(w);
     }

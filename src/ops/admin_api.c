@@ -12,7 +12,7 @@
 #include "wire/http_entry.h"
 #include "wire/url.h"
 
-enum { SAMPLE_MS = 1000, METRICS_MAX = 32 << 20 };
+enum { SAMPLE_MS = 1000, METRICS_MAX = 32 << 20, BODY_MAX = 64 * 1024 };
 
 _Static_assert((size_t)METRICS_MAX < (size_t)HTTP_QUEUE_MAX,
                "a slow scraper must be able to get all of it");
@@ -168,6 +168,15 @@ static bool may_enter(const struct admin_api *api, struct http_conn *c)
     return token.len > 0 ? http_has_token(q, token) : http_names_loopback(q);
 }
 
+static void refuse_method(struct http_conn *c)
+{
+    http_reply_whole(c,
+                     &(struct http_reply){.status = 405,
+                                          .content_type = STR("application/json"),
+                                          .extra = STR("Allow: GET, HEAD\r\n")},
+                     STR("{\"error\":{\"message\":\"only GET here\"}}"));
+}
+
 static void on_head(void *owner, struct http_conn *c)
 {
     struct admin_api *api = owner;
@@ -177,8 +186,10 @@ static void on_head(void *owner, struct http_conn *c)
         refuse(c, by_token ? 401 : 403,
                by_token ? "missing or wrong admin token" : "Host is not a loopback name",
                false);
+    } else if (orders_own(http_conn_request(c)->path)) {
+        (void)orders_admit(&api->conf.source, c);
     } else if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
-        refuse(c, 405, "only GET here", false);
+        refuse_method(c);
     }
 }
 
@@ -195,7 +206,10 @@ static void on_request(void *owner, struct http_conn *c)
             found = true;
         }
     }
-    if (!found) {
+    if (!found && orders_own(path)) {
+        orders_serve(&api->conf.source, c, api->conf.order, api->conf.order_arg,
+                     loop_now_ms(api->conf.loop));
+    } else if (!found) {
         refuse(c, 404, "no such path on the admin port", false);
     }
     arena_fini(&a);
@@ -228,11 +242,13 @@ struct admin_api *admin_api_start(const struct admin_api_conf *conf)
     struct admin_api *api = mem_alloc(sizeof(*api));
     struct http_handler handler = {
         .owner = api, .on_head = on_head, .on_request = on_request, .on_fault = on_fault};
+    struct http_limits limits = conf->limits;
+    limits.body_bytes = limits.body_bytes < BODY_MAX ? limits.body_bytes : BODY_MAX;
     api->conf = *conf;
     api->rates = rates_new(conf->source.catalog->backend_count);
     api->conf.source.rates = api->rates;
     api->events = events_http_start(conf->loop, conf->chronicle);
-    api->server = http_server_new(conf->loop, &conf->limits, &handler, NULL, &api->connections);
+    api->server = http_server_new(conf->loop, &limits, &handler, NULL, &api->connections);
     api->listener = listener_start(conf->loop, conf->fd, on_accept, api);
     timer_init(&api->sample, on_sample);
     timer_arm(conf->loop, &api->sample, loop_now_ms(conf->loop));

@@ -4,11 +4,13 @@
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "ops/chronicle.h"
+#include "ops/orders.h"
 #include "ops/status.h"
 
 /*
  * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET
- * /metrics (Prometheus), GET /events (ops/events_http), GET /health. With a token every request
+ * /metrics (Prometheus), GET /events (ops/events_http), GET /health, and the operator's word by
+ * POST /backends/NAME/… (ops/orders). With a token every request
  * must carry it (Authorization: Bearer). Without one the port is bound to loopback, and a Host
  * that is not a loopback name is refused, so that no web page can reach it by DNS rebinding.
  */
@@ -19,6 +21,8 @@ struct admin_api_conf {
     struct str token; /* empty: none; must outlive the server */
     struct http_limits limits;
     struct chronicle *chronicle; /* borrowed; may end before this is stopped */
+    order_fn *order;             /* carries out the operator's word, on this loop */
+    void *order_arg;
     struct status_source source; /* rates are kept by the admin API itself */
 };
 

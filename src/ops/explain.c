@@ -243,7 +243,7 @@ struct str explain_json(const struct status_source *s, const struct explain_quer
             t = telling_of(&all, q, all.at[i].tier, m->queue.overflow);
         }
         char why[WHY_BYTES];
-        tell_why(s, all.at[i].member->backend, &all.at[i].is, why);
+        tell_why(s, all.at[i].member->backend, &all.at[i].is, now_ms, why);
         if (all.at[i].is.fit != FIT_WELL) {
             say_fit(&all.at[i], &q->needs, why);
         }

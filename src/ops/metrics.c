@@ -234,17 +234,14 @@ static void write_first_token(struct exposition *e, const struct scrape *s)
 
 static void write_state(struct exposition *e, const struct scrape *s)
 {
-    /* The last two are of managed backends only. */
-    static const char *const words[] = {"HEALTHY", "DEGRADED", "DOWN", "STOPPED", "LOADING"};
-    enum { COUNT = sizeof(words) / sizeof(words[0]), OF_MANAGED = 2 };
     const struct catalog *c = s->source->catalog;
     for (size_t i = 0; i < c->backend_count; i++) {
         const struct backend *b = &c->backends[i];
         struct backend_view v = board_view(s->source->board, b->index, s->now_ms);
         struct str now = str_from(tell_state(&v));
-        size_t count = b->managed.command ? COUNT : COUNT - OF_MANAGED;
+        size_t count = b->managed.command ? TOLD_STATES : TOLD_STATES - TOLD_OF_MANAGED;
         for (size_t k = 0; k < count; k++) {
-            struct str values[] = {b->name, str_from(words[k])};
+            struct str values[] = {b->name, str_from(tell_states[k])};
             put_count(e, values, str_eq(values[1], now) ? 1 : 0);
         }
     }
@@ -504,7 +501,7 @@ static const struct metric METRICS[] = {
       .kind = METRIC_GAUGE,
       .labels = {"backend", "state"},
       .help = "1 for the state that the backend is in, 0 for the others: the worst of what "
-              "probes, traffic, its GPUs and its guard say."},
+              "probes, traffic, its GPUs and its guard say, or the operator's word."},
      write_state},
     {{.name = "fallthrough_managed_state",
       .kind = METRIC_GAUGE,

@@ -46,7 +46,7 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     struct backend_figures f;
     char why[WHY_BYTES];
     board_figures(s->board, b->index, &f);
-    tell_cause(s, b, &v, why);
+    tell_cause(s, b, &v, now_ms, why);
     json_t *o = json_object();
     tell_put(o, "name", tell_text(b->name));
     tell_put(o, "type", json_string(backend_type_name(b->type)));
@@ -75,7 +75,7 @@ static json_t *member_object(const struct status_source *s, const struct tier_me
     char why[WHY_BYTES];
     struct pick_prospect p = pick_prospect(s->board, m, now_ms);
     json_t *o = json_object();
-    tell_why(s, m->backend, &p, why);
+    tell_why(s, m->backend, &p, now_ms, why);
     tell_put(o, "name", tell_text(m->backend->name));
     tell_put(o, "model", tell_text(m->model));
     tell_put(o, "resume", ability_word(board_ability(s->board, m->serving)));

@@ -34,7 +34,8 @@ struct status_source {
  *             "tiers":[{"tier","backends":[{"name","model","resume","status","why","until_s",
  *                                           "breaker","share","relapses",
  *                                           "context","capabilities"}]}]}],
- *  "backends":[{"name","type","url","state","reason","why","since","for_s","resume",
+ *  "backends":[{"name","type","url","state","reason","why","since","for_s",
+ *               "operator","operator_since","resume",
  *               "in_flight","max_concurrent","weight","vitals","engine","tokens_per_s",
  *               "gpu":{"state","reason","why","counsel","for_s"},
  *               "guard":{"state","reason","for_s"},
@@ -42,6 +43,7 @@ struct status_source {
  *               "managed":{"state","why","for_s","starts","restarts","pid","stops_in_s"},
  *               "verdicts":[{"at","ago_s","first","times","model","verdict","status","then",
  *                            "trial"}]}]}
+ * `operator` is "draining" or "disabled", null while the operator has said nothing.
  * `resume` is "exact", "differs" or "no", null while it is not measured; a backend's is the
  * worst of its models'. `status` is a pick_status_name, `breaker` a breaker_view_word, `share`
  * the per cent of its requests that it may get; `waiting` counts those that wait for a slot,

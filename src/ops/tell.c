@@ -156,22 +156,45 @@ void tell_telemetry(json_t *o, const struct status_source *s, const struct backe
     tell_put(o, "guard", guard_object(b, &told, now_ms));
 }
 
+const char *const tell_states[TOLD_STATES] = {"HEALTHY",  "DEGRADED", "DOWN",   "DRAINING",
+                                              "DISABLED", "STOPPED",  "LOADING"};
+
 const char *tell_state(const struct backend_view *v)
 {
+    const char *ordered = operator_word_state(v->operator.word);
+    if (ordered) {
+        return ordered;
+    }
     enum state told = board_told_state(v); /* others may know worse than its probes */
     return told != v->state ? state_name(told) : state_word(v->state, v->cause);
 }
 
+/* "drained by the operator since 2026-…Z, 3 in flight; HEALTHY: ", or nothing. */
+static int say_order(const struct backend_view *v, uint64_t now_ms, char why[WHY_BYTES])
+{
+    char since[25];
+    uint64_t since_ms = v->operator.since_ms;
+    why[0] = '\0';
+    if (v->operator.word == OPERATOR_NONE) {
+        return 0;
+    }
+    clock_format(clock_wall_ms() - (now_ms > since_ms ? now_ms - since_ms : 0), since);
+    return snprintf(why, WHY_BYTES, "%s by the operator since %s, %u in flight; %s: ",
+                    operator_word_deed(v->operator.word), since, v->in_flight,
+                    state_word(v->state, v->cause));
+}
+
 void tell_cause(const struct status_source *s, const struct backend *b,
-                const struct backend_view *v, char why[WHY_BYTES])
+                const struct backend_view *v, uint64_t now_ms, char why[WHY_BYTES])
 {
     char cause[96];
     struct telemetry_view told;
     telemetry_read(board_telemetry(s->board), b->index, &told);
     cause_text(v->cause, cause, sizeof(cause));
     bool is_off = b->managed.command && cause_is_off(v->cause.kind);
-    int len = snprintf(why, WHY_BYTES, "%s%s%s", cause, is_off ? ": " : "",
-                       is_off ? processes_of(s->processes, b->index)->why : "");
+    int len = say_order(v, now_ms, why);
+    len += snprintf(why + len, WHY_BYTES - (size_t)len, "%s%s%s", cause, is_off ? ": " : "",
+                    is_off ? processes_of(s->processes, b->index)->why : "");
     len = len < WHY_BYTES ? len : WHY_BYTES - 1;
     if (told.gpu.health >= GPUS_DEGRADED) {
         len += snprintf(why + len, WHY_BYTES - (size_t)len, "; GPU %s: %s, %s",
@@ -192,13 +215,19 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
     telemetry_read(board_telemetry(s->board), b->index, &told);
     uint64_t since_ms = v->since_ms;
     const char *reason = cause_word(v->cause);
-    if (board_told_state(v) != v->state) { /* others know worse than its probes */
+    const char *ordered = operator_word_name(v->operator.word);
+    if (ordered) {
+        reason = ordered;
+        since_ms = v->operator.since_ms;
+    } else if (board_told_state(v) != v->state) { /* others know worse than its probes */
         reason = told_word(&told, v->advice, &since_ms);
     }
     tell_put(o, "state", json_string(tell_state(v)));
     tell_put(o, "reason", json_string(reason));
     tell_put(o, "since", moment(since_ms, now_ms));
     tell_put(o, "for_s", json_real(tell_seconds(now_ms > since_ms ? now_ms - since_ms : 0)));
+    tell_put(o, "operator", ordered ? json_string(ordered) : json_null());
+    tell_put(o, "operator_since", ordered ? moment(since_ms, now_ms) : json_null());
     tell_put(
         o, "held_for_s",
         json_real(v->hold_until_ms > now_ms ? tell_seconds(v->hold_until_ms - now_ms) : 0));
@@ -223,6 +252,8 @@ static uint64_t until_ms_of(const struct pick_prospect *p)
     case PICK_RISING:
     case PICK_FULL:
     case PICK_DRAINED:
+    case PICK_DRAINING:
+    case PICK_DISABLED:
     case PICK_TRIED:
     case PICK_TOO_LONG:
     case PICK_INCAPABLE:
@@ -251,10 +282,10 @@ static void say_open(const struct breaker_view *c, char why[WHY_BYTES])
 
 /* One sentence without a full stop about why it stands as it does, whatever is needed. */
 void tell_why(const struct status_source *s, const struct backend *b,
-              const struct pick_prospect *p, char why[WHY_BYTES])
+              const struct pick_prospect *p, uint64_t now_ms, char why[WHY_BYTES])
 {
     char cause[WHY_BYTES];
-    tell_cause(s, b, &p->backend, cause);
+    tell_cause(s, b, &p->backend, now_ms, cause);
     switch (p->bare) {
     case PICK_USABLE:
     case PICK_STOPPED:
@@ -263,6 +294,10 @@ void tell_why(const struct status_source *s, const struct backend *b,
     case PICK_TOO_LONG: /* of needs: say_fit */
     case PICK_INCAPABLE:
         (void)snprintf(why, WHY_BYTES, "%s: %.*s", tell_state(&p->backend), CAUSE_SHOWN, cause);
+        return;
+    case PICK_DRAINING:
+    case PICK_DISABLED:
+        (void)snprintf(why, WHY_BYTES, "%s", cause); /* which begins with that */
         return;
     case PICK_DRAINED:
         (void)snprintf(why, WHY_BYTES, "drained, serves only where nobody else can: %.*s",

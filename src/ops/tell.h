@@ -27,15 +27,20 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
 
 /* Why a member of a tier is usable or not: a sentence without a full stop. */
 void tell_why(const struct status_source *s, const struct backend *b,
-              const struct pick_prospect *p, char why[WHY_BYTES]);
+              const struct pick_prospect *p, uint64_t now_ms, char why[WHY_BYTES]);
 
 /* The worst of what is known of it, in a word: "HEALTHY", …; "STOPPED" or "LOADING" where it is
- * started and stopped by ourselves. */
+ * started and stopped by ourselves; "DRAINING" or "DISABLED" while that is the operator's word.
+ */
 const char *tell_state(const struct backend_view *v);
+
+/* All that it answers; the last TOLD_OF_MANAGED for managed backends only. */
+enum { TOLD_STATES = 7, TOLD_OF_MANAGED = 2 };
+extern const char *const tell_states[TOLD_STATES];
 
 /* Why its state is what it is, with what others tell of it. */
 void tell_cause(const struct status_source *s, const struct backend *b,
-                const struct backend_view *v, char why[WHY_BYTES]);
+                const struct backend_view *v, uint64_t now_ms, char why[WHY_BYTES]);
 
 /* What its GPUs and its guard are said to do. */
 void tell_telemetry(json_t *o, const struct status_source *s, const struct backend *b,

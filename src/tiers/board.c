@@ -105,6 +105,7 @@ struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t
         .needs_token = (word >> NEEDS_TOKEN_BIT & 1) != 0,
         .vitals = vital_unpack(board_load(&s->published.vitals)),
         .advice = advice_unpack(board_load(&s->published.advice)),
+        .operator= operator_unpack(board_load(&s->published.operator)),
     };
 }
 
@@ -120,6 +121,11 @@ enum state board_state(const struct board *b, uint32_t backend)
 {
     const struct slot *s = board_slot(b, backend);
     return unpack_state(atomic_load_explicit(&s->published.judgement, memory_order_acquire));
+}
+
+enum operator_word board_operator(const struct board *b, uint32_t backend)
+{
+    return operator_unpack(board_load(&board_slot(b, backend)->published.operator)).word;
 }
 
 static struct board_change change_from(enum state from, const struct health *h)
@@ -328,6 +334,36 @@ struct board_change board_put_on(struct board *b, uint32_t backend, uint64_t now
     uint64_t next_probe_ms = s->health.next_probe_ms;
     (void)health_put_on(&s->health, now_ms);
     return conclude(b, backend, from, next_probe_ms, now_ms);
+}
+
+/* Whatever was done to it meanwhile, nobody has asked it since. Under the lock. */
+static void return_slowly(struct board *b, uint32_t backend, uint64_t now_ms)
+{
+    const struct backend *at = &b->catalog->backends[backend];
+    for (uint32_t i = 0; i < at->serving_count; i++) {
+        uint32_t serving = at->first_serving + i;
+        if (breakers_is_full(b->breakers, serving, now_ms)) {
+            breakers_on_down(b->breakers, serving, OUTAGE_LOADING, FAILURE_ok, now_ms);
+            breakers_on_up(b->breakers, serving, now_ms);
+        }
+    }
+}
+
+bool board_set_operator(struct board *b, uint32_t backend, enum operator_word word,
+                        uint64_t now_ms)
+{
+    struct slot *s = board_slot(b, backend);
+    struct operator_view next = {.word = word, .since_ms = word == OPERATOR_NONE ? 0 : now_ms};
+    board_lock(s);
+    bool is_news = operator_unpack(board_load(&s->published.operator)).word != word;
+    if (is_news && word == OPERATOR_NONE && s->health.state != STATE_DOWN) {
+        return_slowly(b, backend, now_ms);
+    }
+    if (is_news) {
+        board_store(&s->published.operator, operator_pack(next));
+    }
+    board_unlock(s);
+    return is_news;
 }
 
 void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view)

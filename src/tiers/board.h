@@ -9,6 +9,7 @@
 #include "tiers/figures.h"
 #include "tiers/health.h"
 #include "tiers/offers.h"
+#include "tiers/operator_word.h"
 #include "tiers/telemetry.h"
 #include "tiers/vitals.h"
 
@@ -44,9 +45,13 @@ struct backend_view {
     bool needs_token;         /* DOWN until a token is seen, whatever its probes say */
     struct vital_view vitals; /* its signs of life, and how much its engine has to do */
     struct advice advice;     /* what its GPUs and its guard advise */
+    struct operator_view operator; /* what the operator has said */
 };
 
 struct backend_view board_view(const struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* Of all that only the operator's word; cheaper. */
+enum operator_word board_operator(const struct board *b, uint32_t backend);
 
 /* The worst of what probes and traffic found and of what others tell of it; for people. */
 enum state board_told_state(const struct backend_view *v);
@@ -111,6 +116,12 @@ struct board_change board_put_off(struct board *b, uint32_t backend, enum cause_
 
 /* Its process has made a token: well, and probed from now on. */
 struct board_change board_put_on(struct board *b, uint32_t backend, uint64_t now_ms);
+
+/* The operator's word. False: it stood already, and nothing is changed. One that is enabled
+ * again returns as after a load: one request first, then slowly (tiers/breaker.h), unless it
+ * has to return from something worse. */
+bool board_set_operator(struct board *b, uint32_t backend, enum operator_word word,
+                        uint64_t now_ms);
 
 void board_set_vitals(struct board *b, uint32_t backend, const struct vital_view *view);
 

@@ -31,6 +31,7 @@ struct slot {
         shared_u64 recent;        /* failures: count and time in one word */
         shared_u64 vitals;        /* by vital_pack */
         shared_u64 advice;        /* by advice_pack */
+        shared_u64 operator;      /* by operator_pack */
         atomic_bool is_suspected; /* a success has something to clear */
         _Atomic uint32_t outages;
     } published;

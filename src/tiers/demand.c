@@ -23,6 +23,8 @@ static enum standing_of standing(const struct sight *at, const struct tier_membe
     case PICK_DOWN:
     case PICK_OPEN:
     case PICK_DRAINED:
+    case PICK_DRAINING:
+    case PICK_DISABLED:
         return STANDS_OUT;
     case PICK_RISING:
         return process_is_coming(processes_of(at->processes, m->backend->index), at->now_ms)
@@ -95,7 +97,9 @@ struct demand_look demand_look(const struct catalog *c, const struct board *b,
             l.rank = a.rank < l.rank ? a.rank : l.rank;
         }
     }
-    l.in_flight = board_view(b, backend, now_ms).in_flight;
+    struct backend_view v = board_view(b, backend, now_ms);
+    l.in_flight = v.in_flight;
+    l.is_frozen = v.operator.word != OPERATOR_NONE;
     l.is_unbegun = processes_of(p, backend)->state == PROCESS_waiting;
     return l;
 }
@@ -131,6 +135,9 @@ bool demand_next(struct demand *d, const struct managed_policy *p, const struct 
     bool was_wanted = d->is_wanted;
     note_since(&d->needed_since_ms, l->is_needed, now_ms);
     note_since(&d->better_since_ms, l->has_better, now_ms);
+    if (l->is_frozen) {
+        return false;
+    }
     d->is_wanted = was_wanted ? !is_to_end(d, p, l, now_ms) : is_to_begin(d, p, now_ms);
     return d->is_wanted != was_wanted;
 }

@@ -23,6 +23,8 @@
  * its breaker is open. One above that is managed itself comes first: it is waited for until it
  * has failed, or has waited for its turn or for memory for PROCESS_PATIENCE_MS. In a model's
  * first tier nobody is above it: it is always needed.
+ *
+ * While the operator has drained or disabled it, it stays as it is. For those below it is out.
  */
 
 enum { DEMAND_GRACE_MS = 1000 };
@@ -33,6 +35,7 @@ struct demand_look {
     bool has_better; /* for every model that has it, somebody above serves all requests */
     uint32_t rank;   /* the best tier that it is in, from 0; UINT32_MAX: in none */
     uint32_t in_flight;
+    bool is_frozen;  /* by the operator's word: neither started nor stopped */
     bool is_unbegun; /* its process waits: nothing is lost by not starting it */
 };
 

@@ -41,6 +41,7 @@ enum event_flow { EVENT_CHANGE, EVENT_COUNT };
       "the retry budget of $m is exhausted: $w ($c)")                                      \
     X(restart, CHANGE, WARN, "restarts", "", "", "the process of $b $w: $c")               \
     X(gpu, CHANGE, WARN, "", "", "", "the GPUs of $b are $w: $c")                          \
+    X(operator, CHANGE, INFO, "in_flight", "", "", "$b was $w by the operator: $c")        \
     X(key, COUNT, WARN, "status", "", "", "a client was refused: $c")                      \
     X(reload, CHANGE, INFO, "changes", "", "", "the configuration was $w: $c")             \
     X(alert_sent, CHANGE, INFO, "tries", "", "", "an alert was sent by $w: $c")            \

@@ -22,6 +22,10 @@ const char *pick_status_name(enum pick_status s)
         return "rising";
     case PICK_HELD:
         return "held";
+    case PICK_DRAINING:
+        return "draining";
+    case PICK_DISABLED:
+        return "disabled";
     case PICK_FULL:
         return "full";
     case PICK_DRAINED:
@@ -57,6 +61,9 @@ enum pick_status pick_judge(const struct backend_view *v, const struct breaker_v
     if (was_tried) {
         return PICK_TRIED;
     }
+    if (v->operator.word != OPERATOR_NONE) {
+        return v->operator.word == OPERATOR_DRAINING ? PICK_DRAINING : PICK_DISABLED;
+    }
     if (v->state == STATE_DOWN && cause_is_wanted(v->cause.kind)) {
         return v->cause.kind == CAUSE_STOPPED ? PICK_STOPPED : PICK_RISING;
     }
@@ -82,6 +89,8 @@ bool pick_is_reserve(enum pick_status s, const struct breaker_view *c)
         return true;
     case PICK_DOWN: /* a request was answered although its probes say so */
         return c->answers;
+    case PICK_DRAINING:
+    case PICK_DISABLED:
     case PICK_STOPPED:
     case PICK_RISING:
     case PICK_USABLE:

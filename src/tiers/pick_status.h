@@ -20,11 +20,13 @@ enum pick_status {
     PICK_DWELL, /* proven well, until_ms of its breaker */
     PICK_OPEN,  /* its breaker is */
     PICK_DOWN,
-    PICK_STOPPED, /* by ourselves, until it is needed */
-    PICK_RISING,  /* is being started by us */
-    PICK_HELD,    /* until hold_until_ms */
-    PICK_FULL,    /* it would be usable, but all of its slots are taken */
-    PICK_DRAINED, /* its GPUs or its guard say so (tiers/telemetry.h) */
+    PICK_STOPPED,  /* by ourselves, until it is needed */
+    PICK_RISING,   /* is being started by us */
+    PICK_HELD,     /* until hold_until_ms */
+    PICK_DRAINING, /* by the operator's word: what runs there may end there */
+    PICK_DISABLED, /* likewise: nothing runs there */
+    PICK_FULL,     /* it would be usable, but all of its slots are taken */
+    PICK_DRAINED,  /* its GPUs or its guard say so (tiers/telemetry.h) */
     PICK_TRIED,
     PICK_TOO_LONG, /* the request, for its context */
     PICK_INCAPABLE /* of what the request asks for */

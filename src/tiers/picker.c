@@ -68,7 +68,9 @@ static enum appraisal appraise(const struct pick_query *q, const struct tier_mem
 {
     uint32_t backend = m->backend->index;
     *v = board_view(q->board, backend, q->now_ms);
-    if (v->state == STATE_DOWN || q->now_ms < v->hold_until_ms || advice_drains(v->advice) ||
+    if (v->state == STATE_DOWN ||
+        v->operator.word != OPERATOR_NONE || q->now_ms<v->hold_until_ms ||
+        advice_drains(v->advice) ||
         tried_has(q->tried, backend) || pick_fit(q->board, m, q->needs) != FIT_WELL) {
         return APPRAISAL_NO;
     }
@@ -418,6 +420,10 @@ void pick_release(struct board *b, const struct pick *p, uint64_t now_ms)
 bool pick_again(struct board *b, struct pick *p)
 {
     uint32_t backend = p->member->backend->index;
+    if (board_operator(b, backend) != OPERATOR_NONE) {
+        p->has_slot = false;
+        return false;
+    }
     p->has_slot = loads_is_limited(board_loads(b), backend);
     if (p->has_slot && !loads_claim(board_loads(b), backend)) {
         p->has_slot = false;
@@ -439,6 +445,18 @@ static bool has_usable(const struct tier *tier, const struct board *b, uint64_t 
         }
     }
     return false;
+}
+
+bool pick_is_ordered_out(const struct model *m, const struct board *b)
+{
+    for (size_t t = 0; t < m->tier_count; t++) {
+        for (size_t i = 0; i < m->tiers[t].member_count; i++) {
+            if (board_operator(b, m->tiers[t].members[i].backend->index) == OPERATOR_NONE) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 static bool has_untried(const struct tier *tier, const struct tried *tried,

@@ -34,6 +34,8 @@
  * a second and not in the first second of its outage; those that were silent, where a model has
  * others, once a second for all of the model, for they cost a deadline.
  *
+ * Whom the operator has drained or disabled gets none of all these.
+ *
  * By the model's `load` policy: the less loaded of two is the default; the others look at all
  * (tiers/balance.h). A backend with `max_concurrent` is picked together with one of its slots;
  * while all who are usable in a tier are full, a later tier is taken only where waiting would
@@ -96,7 +98,8 @@ uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
  * to the first who waits for it. */
 void pick_release(struct board *b, const struct pick *p, uint64_t now_ms);
 
-/* The same backend once more, after the attempt has ended: takes a slot again. False: full. */
+/* The same backend once more, after the attempt has ended: takes a slot again. False: full, or
+ * the operator lets nobody in. */
 NODISCARD bool pick_again(struct board *b, struct pick *p);
 
 /* Whether q could use this member if it had a slot; as a reserve. */
@@ -110,6 +113,9 @@ bool pick_has_other(const struct model *m, const struct board *b, const struct b
 
 /* True when pick_backend would find somebody, panic not counted: /health and /ready. */
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms);
+
+/* The operator has drained or disabled all of its backends. */
+bool pick_is_ordered_out(const struct model *m, const struct board *b);
 
 /* Seconds until something may be well again, for Retry-After: the soonest hold that ends,
  * else 30. */

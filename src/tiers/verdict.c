@@ -71,7 +71,8 @@ static bool may_repeat(const struct verdict *v, const struct retry_policy *polic
 
 bool verdict_is_fruitless(enum failure f)
 {
-    bool is_ours = f == FAILURE_unmappable || f == FAILURE_no_fds || f == FAILURE_total_timeout;
+    bool is_ours = f == FAILURE_unmappable || f == FAILURE_no_fds ||
+                   f == FAILURE_total_timeout || f == FAILURE_disabled;
     return verdict_of(f)->next == NEXT_ELSEWHERE && !is_ours;
 }
 

@@ -76,6 +76,7 @@ enum further {
     X(too_large, NONE, 0, ELSEWHERE, BUDGETED)       /* answer over our limit */               \
     X(unmappable, NONE, 0, ELSEWHERE, FREE) /* this type cannot express the request */         \
     X(gpu_down, NONE, 0, ELSEWHERE, FREE)   /* left: its GPU is gone or must be reset */       \
+    X(disabled, NONE, 0, ELSEWHERE, FREE)   /* left: the operator has disabled it */           \
     X(no_fds, NONE, 0, ELSEWHERE, FREE)     /* our own lack of descriptors */                  \
     X(cancelled, NONE, 0, STOP, FREE)       /* the client left */
 

@@ -50,6 +50,30 @@ def test_starts_when_the_tier_above_is_down_and_stops_when_it_is_back(llm, engin
     assert ask(gw).backend == "small"
 
 
+def test_a_disabled_one_is_not_started_and_a_drained_one_not_stopped(llm, engine, managing):
+    big = llm("big")
+    small = engine("small")
+    gw = managing([big], [small])
+    action = {"X-Fallthrough-Action": "1"}
+    gw.request("POST", "/backends/small/disable", headers=action, admin=True)
+    big.stop()
+    gw.wait_state("big", "DOWN")
+    assert ask(gw).status == 503
+    seen = gw.status()["uptime_s"]
+    wait_until(lambda: gw.status()["uptime_s"] > seen + 2, 10, "the time after which it would be started")
+    assert small.starts() == [] and gw.state("small") == "DISABLED"
+    gw.request("POST", "/backends/small/enable", headers=action, admin=True)
+    wait_process(gw, "small", "ready")
+    gw.request("POST", "/backends/small/drain", headers=action, admin=True)
+    big.start()
+    gw.wait_state("big", "HEALTHY")
+    seen = gw.status()["uptime_s"]
+    wait_until(lambda: gw.status()["uptime_s"] > seen + 2, 10, "the time after which it would be stopped")
+    assert managed(gw, "small")["state"] == "ready"
+    gw.request("POST", "/backends/small/enable", headers=action, admin=True)
+    wait_process(gw, "small", "stopped")
+
+
 def test_is_not_probed_while_it_is_stopped(llm, managing, engine):
     big = llm("big")
     small = engine("small")

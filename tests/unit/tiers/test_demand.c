@@ -96,6 +96,32 @@ static bool next(struct fixture *f, uint32_t backend, uint64_t now_ms)
     return demand_next(&f->demand, &f->policy, &l, now_ms);
 }
 
+static void is_neither_started_nor_stopped_while_the_operator_keeps_it_out(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(board_set_operator(f->board, 1, OPERATOR_DISABLED, T0));
+    go_down(f, 0, T0);
+    assert_false(next(f, 1, T0));
+    assert_false(next(f, 1, T0 + 100000));
+    assert_false(f->demand.is_wanted);
+    assert_true(board_set_operator(f->board, 1, OPERATOR_NONE, T0 + 100000));
+    assert_true(next(f, 1, T0 + 100000));
+    set_process(f, 1, PROCESS_ready, T0 + 100000);
+    assert_true(board_set_operator(f->board, 1, OPERATOR_DRAINING, T0 + 100000));
+    come_back(f, 0, T0 + 110000);
+    assert_false(next(f, 1, T0 + 110000));
+    assert_false(next(f, 1, T0 + 10000000));
+    assert_true(f->demand.is_wanted);
+}
+
+static void is_wanted_when_the_one_above_is_drained(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(board_set_operator(f->board, 0, OPERATOR_DRAINING, T0));
+    assert_false(next(f, 1, T0));
+    assert_true(next(f, 1, T0 + DEMAND_GRACE_MS));
+}
+
 static void is_wanted_when_all_above_are_out_for_the_grace(void **state)
 {
     struct fixture *f = *state;
@@ -327,6 +353,8 @@ static void one_at_a_time_on_each_gpu_the_better_tier_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(is_neither_started_nor_stopped_while_the_operator_keeps_it_out),
+        TEST(is_wanted_when_the_one_above_is_drained),
         TEST(is_wanted_when_all_above_are_out_for_the_grace),
         TEST(a_short_outage_starts_nothing),
         TEST(one_that_serves_above_is_enough),

@@ -63,6 +63,7 @@ static const struct {
     {FAILURE_too_large, {"too_large", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_BUDGETED}},
     {FAILURE_unmappable, {"unmappable", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
     {FAILURE_gpu_down, {"gpu_down", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
+    {FAILURE_disabled, {"disabled", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
     {FAILURE_no_fds, {"no_fds", BLAME_NONE, 0, NEXT_ELSEWHERE, FURTHER_FREE}},
     {FAILURE_cancelled, {"cancelled", BLAME_NONE, 0, NEXT_STOP, FURTHER_FREE}},
 };
