@@ -11,6 +11,7 @@
 #define COLOR_GREEN "\033[32m"
 #define COLOR_YELLOW "\033[33m"
 #define COLOR_CYAN "\033[36m"
+#define COLOR_BOLD "\033[1m"
 #define COLOR_OFF "\033[0m"
 
 /* Whether standard output should be colored. */

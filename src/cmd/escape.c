@@ -33,8 +33,7 @@ static bool is_legal(uint32_t code, size_t len)
     return len != 4 || (code >= 0x10000 && code <= 0x10ffff);
 }
 
-/* Length of the character at the front of s, or 0 when there is no well-formed one. */
-static size_t read_character(struct str s, uint32_t *code)
+size_t escape_character(struct str s, uint32_t *code)
 {
     unsigned char first = (unsigned char)s.ptr[0];
     size_t len = claimed_len(first);
@@ -72,7 +71,7 @@ struct str escape_text(struct arena *a, struct str s, const char *keep)
     size_t len = 0;
     while (s.len > 0) {
         uint32_t code = 0;
-        size_t size = read_character(s, &code);
+        size_t size = escape_character(s, &code);
         bool kept = s.ptr[0] != '\0' && strchr(keep, s.ptr[0]) != NULL;
         bool shown = size > 0 && (kept || is_shown(code));
         size = size > 0 ? size : 1;

@@ -14,13 +14,14 @@
 #include "cmd/options.h"
 #include "cmd/serve.h"
 #include "cmd/status_cmd.h"
+#include "cmd/top_cmd.h"
 #include "cmd/wait_healthy.h"
 
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
-    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND,  &EXPLAIN_COMMAND,
-    &EVENTS_COMMAND,       &DRAIN_COMMAND, &DISABLE_COMMAND, &ENABLE_COMMAND,
-    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &GUARD_COMMAND,   &DEMO_COMMAND,
+    &SERVE_COMMAND,  &CHECK_COMMAND, &STATUS_COMMAND,  &TOP_COMMAND,    &EXPLAIN_COMMAND,
+    &EVENTS_COMMAND, &DRAIN_COMMAND, &DISABLE_COMMAND, &ENABLE_COMMAND, &WAIT_HEALTHY_COMMAND,
+    &AGENT_COMMAND,  &GUARD_COMMAND, &DEMO_COMMAND,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
