@@ -56,6 +56,16 @@ void conf_errors_fini(struct conf_errors *e);
 /* Prints them by position, each with its source line and a caret where it has a position. */
 void conf_errors_print(const struct conf_errors *e, FILE *out);
 
+/* One of those that are kept. */
+struct conf_mistake {
+    struct conf_mark at; /* line 0: the file as a whole */
+    bool is_warning;
+    struct str message; /* as long as the errors */
+};
+
+/* The one at this place, from 0, by position. False: there are no more. */
+bool conf_errors_at(const struct conf_errors *e, size_t place, struct conf_mistake *out);
+
 /* --- the tree --- */
 
 enum conf_kind { CONF_SCALAR, CONF_LIST, CONF_MAP };

@@ -252,6 +252,22 @@ void conf_errors_print(const struct conf_errors *e, FILE *out)
     }
 }
 
+bool conf_errors_at(const struct conf_errors *e, size_t place, struct conf_mistake *out)
+{
+    const struct conf_error *x = e->first;
+    while (x && place > 0) {
+        x = x->next;
+        place--;
+    }
+    if (x) {
+        bool has_place = x->at.line > 0 && e->shown;
+        *out = (struct conf_mistake){.at = has_place ? x->at : (struct conf_mark){0, 0},
+                                     .is_warning = x->is_warning,
+                                     .message = x->message};
+    }
+    return x != NULL;
+}
+
 static void note(struct conf *c, struct conf_mark at, bool is_warning, const char *format,
                  va_list args) __attribute__((format(printf, 4, 0)));
 

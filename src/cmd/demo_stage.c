@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cmd/fetch.h"
+#include "cmd/progress.h"
 #include "wire/json.h"
 
 enum {
@@ -94,24 +95,39 @@ static bool start(struct demo_process *p, const char *const argv[])
     return false;
 }
 
+static void tell_wait(struct demo_stage *s, const struct demo_process *p,
+                      struct progress *progress)
+{
+    char took[32];
+    progress_took(progress, took, sizeof(took));
+    progress_tell(progress,
+                  arena_printf(&s->arena, "demo: waiting for %s, %s so far", p->name, took));
+}
+
 /* Waits until the process has said a line with `needle` in it. */
 static bool await_line(struct demo_stage *s, struct demo_process *p, struct str needle,
                        uint32_t limit_ms, struct str *line)
 {
-    uint64_t due_ms = clock_mono_ms() + limit_ms;
+    struct progress progress;
+    progress_begin(&progress);
+    uint64_t due_ms = progress.started_ms + limit_ms;
     for (;;) {
         *line = demo_process_said(p, needle, &s->arena);
         if (line->len > 0) {
+            progress_clear(&progress);
             return true;
         }
+        tell_wait(s, p, &progress);
         bool runs = demo_process_is_running(p);
         if (!runs || clock_mono_ms() >= due_ms) {
+            progress_clear(&progress);
             (void)fprintf(stderr, "fallthrough demo: %s %s\n", p->name,
                           runs ? "does not get ready" : "ended at its start");
             demo_process_show_log(p);
             return false;
         }
         if (!demo_stage_pause(s, LOOK_AGAIN_MS)) {
+            progress_clear(&progress);
             return false;
         }
     }

@@ -260,6 +260,7 @@ struct waited {
     struct loop *loop;
     struct fetch *fetch;
     uv_poll_t stop;
+    struct timer tick;
     enum err result;
 };
 
@@ -288,12 +289,25 @@ static void watch_stop(struct waited *w, int fd)
     (void)uv_poll_start(&w->stop, UV_READABLE, on_stop);
 }
 
+static void on_tick(struct timer *t)
+{
+    struct waited *w = container_of(t, struct waited, tick);
+    const struct fetch_conf *conf = w->fetch->conf;
+    conf->on_tick(conf->tick_arg);
+    timer_arm(w->loop, &w->tick, loop_now_ms(w->loop) + FETCH_TICK_MS);
+}
+
 enum err fetch(const struct fetch_conf *conf, struct fetched *out)
 {
     struct waited w = {.loop = loop_new()};
     w.fetch = fetch_open(w.loop, conf, out, on_waited, &w);
     watch_stop(&w, conf->stop_fd);
+    timer_init(&w.tick, on_tick);
+    if (conf->on_tick) {
+        timer_arm(w.loop, &w.tick, loop_now_ms(w.loop) + FETCH_TICK_MS);
+    }
     loop_run(w.loop);
+    timer_drop(w.loop, &w.tick);
     fetch_close(&w.fetch);
     loop_free(&w.loop);
     return w.result;

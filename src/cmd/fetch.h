@@ -17,7 +17,7 @@
  * verified against the system's CAs).
  */
 
-enum { FETCH_BODY_MAX = 16 * 1024 * 1024 };
+enum { FETCH_BODY_MAX = 16 * 1024 * 1024, FETCH_TICK_MS = 200 };
 
 struct fetch_conf {
     const char *method;
@@ -27,7 +27,11 @@ struct fetch_conf {
     struct str json;     /* body; empty: none */
     struct str extra;    /* further header lines, each with its line end */
     uint32_t timeout_ms; /* for all of it */
-    int stop_fd;         /* gives up when this becomes readable; 0: none */
+    int stop_fd;         /* of fetch: gives up when this becomes readable; 0: none */
+
+    /* Of fetch: told every FETCH_TICK_MS while it waits; NULL: nobody. */
+    void (*on_tick)(void *arg);
+    void *tick_arg;
 
     /* Gets the body piece by piece, after the head is in `out`; false gives up. NULL: the body
      * is collected, at most FETCH_BODY_MAX. */

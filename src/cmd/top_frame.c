@@ -269,11 +269,23 @@ enum step {
 static const struct {
     const char *sent;
     enum step step;
-} steps[] = {{"\033[A", STEP_UP},       {"\033OA", STEP_UP},         {"k", STEP_UP},
-             {"\033[B", STEP_DOWN},     {"\033OB", STEP_DOWN},       {"j", STEP_DOWN},
-             {"\033[5~", STEP_PAGE_UP}, {"\033[6~", STEP_PAGE_DOWN}, {" ", STEP_PAGE_DOWN},
-             {"\033[H", STEP_FIRST},    {"\033OH", STEP_FIRST},      {"g", STEP_FIRST},
-             {"\033[F", STEP_LAST},     {"\033OF", STEP_LAST},       {"G", STEP_LAST}};
+} steps[] = {{"\033[A", STEP_UP},
+             {"\033OA", STEP_UP},
+             {"k", STEP_UP},
+             {"\033[B", STEP_DOWN},
+             {"\033OB", STEP_DOWN},
+             {"j", STEP_DOWN},
+             {"\033[5~", STEP_PAGE_UP},
+             {"\033[6~", STEP_PAGE_DOWN},
+             {" ", STEP_PAGE_DOWN},
+             {"\033[H", STEP_FIRST},
+             {"\033OH", STEP_FIRST},
+             {"g", STEP_FIRST},
+             {"\033[F", STEP_LAST},
+             {"\033OF", STEP_LAST},
+             {"\033[1~", STEP_FIRST},
+             {"\033[4~", STEP_LAST},
+             {"G", STEP_LAST}};
 
 static enum step take_step(struct str *typed)
 {

@@ -8,6 +8,7 @@
 #include "cmd/escape.h"
 #include "cmd/fetch.h"
 #include "cmd/operands.h"
+#include "cmd/progress.h"
 #include "cmd/server_error.h"
 #include "wire/json.h"
 
@@ -16,6 +17,7 @@ enum { TRY_MS = 5000, PAUSE_MIN_MS = 250, PAUSE_MAX_MS = 2000, REASON_SIZE = 400
 struct wait_options {
     const char *timeout;
     bool generate;
+    bool json;
 };
 
 static const struct option_row OPTIONS[] = {
@@ -25,7 +27,8 @@ static const struct option_row OPTIONS[] = {
      .help = "how long to wait, as in 90s or 10m; 0: try once (default: 10m)"},
     {.name = "generate",
      .offset = offsetof(struct wait_options, generate),
-     .help = "wait until it has also made one token"}};
+     .help = "wait until it has also made one token"},
+    OPTION_JSON(struct wait_options, json)};
 
 const struct command WAIT_HEALTHY_COMMAND = {
     .name = "wait-healthy",
@@ -49,7 +52,7 @@ struct wait {
     struct str shown; /* the URL, escaped */
     bool generate;
     bool has_answered; /* something came back by HTTP */
-    uint64_t started_ms;
+    struct progress progress;
     uint64_t due_ms;
     char reason[REASON_SIZE]; /* why it is not well, as last printed */
     struct arena once;        /* of one round */
@@ -78,13 +81,32 @@ static void note(struct wait *w, struct str reason)
         return;
     }
     (void)snprintf(w->reason, sizeof(w->reason), "%.*s", STR_FMT(reason));
+    progress_clear(&w->progress);
     (void)fprintf(stderr, "%.*s: %s\n", STR_FMT(w->shown), w->reason);
+}
+
+static void tell_progress(void *arg)
+{
+    struct wait *w = arg;
+    char took[32];
+    progress_took(&w->progress, took, sizeof(took));
+    progress_tell(&w->progress,
+                  arena_printf(&w->once, "%.*s: waiting for %s%s%s", STR_FMT(w->shown), took,
+                               w->reason[0] != '\0' ? ", last: " : "", w->reason));
+}
+
+/* As `fetch`, and tells meanwhile how long it takes. */
+static enum err fetch_for(struct wait *w, struct fetch_conf conf, struct fetched *got)
+{
+    conf.on_tick = tell_progress;
+    conf.tick_arg = w;
+    return fetch(&conf, got);
 }
 
 /* Asks and notes what is wrong, if it is not a 200. `got` is to be ended in any case. */
 static bool ask(struct wait *w, const struct fetch_conf *conf, struct fetched *got)
 {
-    enum err e = fetch(conf, got);
+    enum err e = fetch_for(w, *conf, got);
     w->has_answered = w->has_answered || got->status != 0;
     if (e == ERR_OK && got->status == 200) {
         return true;
@@ -124,7 +146,7 @@ static bool try_others(struct wait *w)
         struct fetch_conf conf = {
             .method = "GET", .url = w->url, .timeout_ms = try_limit_ms(w)};
         conf.url.path = others[i];
-        well = fetch(&conf, &got) == ERR_OK && got.status == 200;
+        well = fetch_for(w, conf, &got) == ERR_OK && got.status == 200;
         fetched_fini(&got);
     }
     return well;
@@ -165,7 +187,7 @@ static struct str first_model(struct wait *w, const struct url *base)
                               .url = *base,
                               .target = STR("/v1/models"),
                               .timeout_ms = try_limit_ms(w)};
-    if (fetch(&conf, &got) == ERR_OK && got.status == 200 &&
+    if (fetch_for(w, conf, &got) == ERR_OK && got.status == 200 &&
         json_check(got.body, &at) == ERR_OK) {
         struct str found = json_path(json_value(got.body), "data", "0", "id", NULL);
         id = json_type_of(found) == JSON_STRING ? arena_dup(&w->once, found) : id;
@@ -225,14 +247,38 @@ static enum outcome try_once(struct wait *w)
     return outcome;
 }
 
-static void sleep_ms(uint32_t ms)
+static void sleep_ms(struct wait *w, uint32_t ms)
 {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-    (void)nanosleep(&t, NULL);
+    while (ms > 0) {
+        uint32_t step_ms = ms < FETCH_TICK_MS ? ms : FETCH_TICK_MS;
+        struct timespec t = {.tv_nsec = (long)step_ms * 1000000};
+        (void)nanosleep(&t, NULL);
+        ms -= step_ms;
+        arena_init(&w->once);
+        tell_progress(w);
+        arena_fini(&w->once);
+    }
 }
 
-static int give_up(const struct wait *w, const char *timeout)
+static double seconds_so_far(const struct wait *w)
 {
+    return (double)(clock_mono_ms() - w->progress.started_ms) / 1000;
+}
+
+static void print_json(const struct wait *w, const char *url, bool is_well)
+{
+    struct arena a;
+    arena_init(&a);
+    struct str quoted = json_quote(&a, str_from(url));
+    struct str why = json_quote(&a, str_from(is_well ? "" : w->reason));
+    (void)printf("{\"url\":%.*s,\"well\":%s,\"took_s\":%.1f,\"reason\":%.*s}\n",
+                 STR_FMT(quoted), is_well ? "true" : "false", seconds_so_far(w), STR_FMT(why));
+    arena_fini(&a);
+}
+
+static int give_up(struct wait *w, const char *timeout)
+{
+    progress_clear(&w->progress);
     (void)fprintf(stderr, "%.*s: not well within %s\n", STR_FMT(w->shown), timeout);
     return w->has_answered ? CMD_FAILED : CMD_UNREACHABLE;
 }
@@ -244,17 +290,18 @@ static int await(struct wait *w, const char *timeout)
         uint32_t left_ms;
         switch (try_once(w)) {
         case OUTCOME_WELL:
+            progress_clear(&w->progress);
             (void)fprintf(stderr, "%.*s: well after %.1f s%s\n", STR_FMT(w->shown),
-                          (double)(clock_mono_ms() - w->started_ms) / 1000,
-                          w->generate ? ", one token made" : "");
+                          seconds_so_far(w), w->generate ? ", one token made" : "");
             return CMD_FINE;
         case OUTCOME_HOPELESS:
+            progress_clear(&w->progress);
             return CMD_FAILED;
         case OUTCOME_NOT_YET:
             break;
         }
         left_ms = time_left_ms(w);
-        sleep_ms(pause_ms < left_ms ? pause_ms : left_ms);
+        sleep_ms(w, pause_ms < left_ms ? pause_ms : left_ms);
         if (pause_ms >= left_ms) {
             return give_up(w, timeout);
         }
@@ -264,7 +311,7 @@ static int await(struct wait *w, const char *timeout)
 
 static int start(const char *text, const struct wait_options *o)
 {
-    struct wait w = {.generate = o->generate, .started_ms = clock_mono_ms()};
+    struct wait w = {.generate = o->generate};
     struct arena a;
     const char *why = "";
     uint64_t limit_ms = 0;
@@ -279,8 +326,12 @@ static int start(const char *text, const struct wait_options *o)
         (void)fprintf(stderr, "fallthrough wait-healthy: '%.*s' is not a usable URL: %s\n",
                       STR_FMT(w.shown), why);
     } else {
-        w.due_ms = w.started_ms + limit_ms;
+        progress_begin(&w.progress);
+        w.due_ms = w.progress.started_ms + limit_ms;
         code = await(&w, o->timeout);
+        if (o->json) {
+            print_json(&w, text, code == CMD_FINE);
+        }
     }
     arena_fini(&a);
     return code;
