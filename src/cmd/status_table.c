@@ -312,6 +312,9 @@ static const char *color_of(struct str state)
     if (str_eq(state, STR("DEGRADED"))) {
         return COLOR_YELLOW;
     }
+    if (str_eq(state, STR("DRAINING")) || str_eq(state, STR("DISABLED"))) {
+        return COLOR_CYAN;
+    }
     return str_eq(state, STR("DOWN")) ? COLOR_RED : "";
 }
 

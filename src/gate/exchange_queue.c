@@ -58,12 +58,26 @@ static bool choose_again(struct exchange *x, struct pick *p)
     return pick_again(x->worker->gateway->board, p);
 }
 
+/* The slot that was granted, unless the operator has taken its backend out meanwhile. */
+static bool take_granted(struct exchange *x, struct pick *p)
+{
+    struct board *board = x->worker->gateway->board;
+    if (!x->place || !x->place->is_granted) {
+        return false;
+    }
+    *p = x->place->granted;
+    x->place->is_granted = false;
+    bool is_in = board_operator(board, p->member->backend->index) == OPERATOR_NONE;
+    if (!is_in) {
+        pick_release(board, p, exchange_now(x));
+    }
+    return is_in;
+}
+
 static bool choose_new(struct exchange *x, struct pick *p)
 {
     struct pick_query q = exchange_query(x);
-    if (x->place && x->place->is_granted) {
-        *p = x->place->granted;
-        x->place->is_granted = false;
+    if (take_granted(x, p)) {
         return true;
     }
     return pick_backend(&q, &x->worker->rand, p);

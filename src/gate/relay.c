@@ -149,9 +149,12 @@ static bool client_is_behind(struct exchange *x)
     return is_behind;
 }
 
-/* The client is behind: only the clock can move this exchange. */
+/* The client is behind: only the clock can move this exchange, and the operator. */
 static const struct step *wait_for_client(struct exchange *x, struct batch *b)
 {
+    if (x->attempt->is_disabled) {
+        return end_or_interrupt(x, b, FAILURE_disabled);
+    }
     return exchange_now(x) >= x->due_ms ? end_or_interrupt(x, b, FAILURE_total_timeout) : NULL;
 }
 

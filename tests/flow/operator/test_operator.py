@@ -1,5 +1,6 @@
 """The operator's word: drain, disable, enable."""
 
+import json
 import threading
 
 import pytest
@@ -172,6 +173,37 @@ def test_disable_moves_a_running_stream_elsewhere_at_once(llm, gateway):
     assert gw.backend("a")["verdicts"][0]["verdict"] == "disabled"
     order(gw, "a", "enable")
     assert gw.state("a") == "HEALTHY", "it is blamed for nothing"
+
+
+def test_disable_does_not_wait_for_a_client_that_does_not_read(llm, gateway):
+    text = "".join(f"word{i} " for i in range(300_000))
+    parts = [text[i:i + 4096] for i in range(0, len(text), 4096)]
+
+    def much(q, w):
+        last = q.json["messages"][-1]
+        given = last["content"] if last["role"] == "assistant" else ""
+        w.begin_stream()
+        w.event(delta("", role="assistant"))
+        rest = text[len(given):]
+        for part in parts if not given else [rest[i:i + 4096] for i in range(0, len(rest), 4096)]:
+            w.event(delta(part))
+        w.event(delta(finish="stop"))
+        w.event("[DONE]")
+        w.end_stream()
+    a, b = llm("a", chat=much), llm("b", chat=much)
+    gw = gateway(a, b, deadlines=PATIENT)
+    with gw.open_chat({"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}) as sock:
+        wait_until(lambda: gw.backend("a")["in_flight"] == 1)
+        order(gw, "a", "disable")
+        wait_until(lambda: gw.backend("a")["in_flight"] == 0, what="it has left, though its client does not read")
+        data = b""
+        while not data.endswith(b"0\r\n\r\n"):
+            piece = sock.recv(1 << 20)
+            assert piece, data[-300:]
+            data += piece
+    events_seen = [line[6:] for line in data.decode().split("\n") if line.startswith("data: {")]
+    whole = "".join(json.loads(e)["choices"][0]["delta"].get("content") or "" for e in events_seen)
+    assert whole == text and b.chats, "it went on elsewhere"
 
 
 def test_disable_repeats_what_has_not_begun_elsewhere(llm, gateway):
