@@ -156,7 +156,8 @@ static void draw(struct top *t)
     t->view.rows = t->screen.rows;
     t->view.clock = str_from(t->clock);
     t->view.problem = str_from(t->problem);
-    t->view.problem_since_s = (double)((clock_mono_ms() - t->answered_ms) / 1000);
+    uint64_t seconds = (clock_mono_ms() - t->answered_ms) / 1000;
+    t->view.problem_since_s = (double)seconds;
     struct top_frame frame = top_frame_make(t->status.answer, t->events.answer, &t->view, &a);
     if (!screen_draw(&t->screen, &frame)) {
         loop_stop(t->loop);

@@ -258,15 +258,10 @@ static struct str in_flight_text(const json_t *backend, struct arena *a)
                         STR_FMT(number_text(backend, "max_concurrent", 0, a)));
 }
 
-/* The sentence where it has room, else a word. */
-static struct str why_text(const json_t *backend, size_t room, struct arena *a)
+/* A sentence where it has room, else a word. */
+static struct str cell_text(const json_t *backend, enum column c, size_t room, struct arena *a)
 {
     enum { SENTENCE = 30 };
-    return admin_text(backend, room >= SENTENCE ? "why" : "reason", a);
-}
-
-static struct str cell_text(const json_t *backend, enum column c, struct arena *a)
-{
     switch (c) {
     case COLUMN_NAME:
         return admin_text(backend, "name", a);
@@ -283,43 +278,58 @@ static struct str cell_text(const json_t *backend, enum column c, struct arena *
     case COLUMN_P99:
         return latency_text(backend, "first_token_p99_ms", a);
     case COLUMN_WHY:
+        return admin_text(backend, room >= SENTENCE ? "why" : "reason", a);
     case COLUMN_COUNT:
         break;
     }
     return STR("");
 }
 
-/* `backend` NULL: the titles. */
-static void put_row(struct line *l, const json_t *backend, struct arena *a)
+/* The name has so much, what comes last all that is left. */
+static size_t width_of(const struct line *l, enum column c)
 {
-    for (unsigned i = 0; i < COLUMN_COUNT; i++) {
-        size_t gap = i == 0 ? 0 : i == COLUMN_WHY ? 2 : 1;
-        size_t width = i == COLUMN_NAME ? name_width(l) : columns[i].width;
-        if (l->columns < columns[i].from || l->width + gap >= l->columns) {
-            continue;
-        }
-        line_move(l, l->width + gap);
-        struct str text = !backend          ? str_from(columns[i].title)
-                          : i == COLUMN_WHY ? why_text(backend, l->columns - l->width, a)
-                                            : cell_text(backend, (enum column)i, a);
-        bool has_color = i == COLUMN_STATE;
-        line_cell(l, &(struct cell){.text = text,
-                                    .color = !backend    ? COLOR_BOLD
-                                             : has_color ? top_state_color(text)
-                                                         : NULL,
-                                    .width = width > 0 ? width : l->columns - l->width,
-                                    .is_number = columns[i].is_number});
+    if (c == COLUMN_NAME) {
+        return name_width(l);
     }
+    return columns[c].width > 0 ? columns[c].width : l->columns - l->width;
+}
+
+/* Moves to where the column begins. False: it is not there in such a window. */
+static bool begin_column(struct line *l, enum column c)
+{
+    size_t gap = c == COLUMN_NAME ? 0 : c == COLUMN_WHY ? 2 : 1;
+    if (l->columns < columns[c].from || l->width + gap >= l->columns) {
+        return false;
+    }
+    line_move(l, l->width + gap);
+    return true;
 }
 
 void top_backend_titles(struct line *l)
 {
-    put_row(l, NULL, NULL);
+    for (unsigned i = 0; i < COLUMN_COUNT; i++) {
+        if (begin_column(l, (enum column)i)) {
+            line_cell(l, &(struct cell){.text = str_from(columns[i].title),
+                                        .color = COLOR_BOLD,
+                                        .width = width_of(l, (enum column)i),
+                                        .is_number = columns[i].is_number});
+        }
+    }
 }
 
 void top_backend_row(struct line *l, const json_t *backend, struct arena *a)
 {
-    put_row(l, backend, a);
+    for (unsigned i = 0; i < COLUMN_COUNT; i++) {
+        if (!begin_column(l, (enum column)i)) {
+            continue;
+        }
+        size_t width = width_of(l, (enum column)i);
+        struct str text = cell_text(backend, (enum column)i, width, a);
+        line_cell(l, &(struct cell){.text = text,
+                                    .color = i == COLUMN_STATE ? top_state_color(text) : NULL,
+                                    .width = width,
+                                    .is_number = columns[i].is_number});
+    }
 }
 
 /* --- the rest --- */
