@@ -9,6 +9,8 @@
 #include "ops/explain.h"
 #include "ops/exposition.h"
 #include "ops/metrics.h"
+#include "ops/model_watch.h"
+#include "ops/page.h"
 #include "wire/http_entry.h"
 #include "wire/url.h"
 
@@ -20,6 +22,7 @@ _Static_assert((size_t)METRICS_MAX < (size_t)HTTP_QUEUE_MAX,
 struct admin_api {
     struct admin_api_conf conf;
     struct rates *rates;
+    struct model_watch *watch;
     struct events_http *events;
     struct http_server *server;
     struct listener *listener;
@@ -54,11 +57,6 @@ static void refuse(struct http_conn *c, int status, const char *why, bool close)
     arena_fini(&a);
 }
 
-static void serve_status(struct admin_api *api, struct http_conn *c, struct arena *a)
-{
-    reply_json(c, status_json(&api->conf.source, loop_now_ms(api->conf.loop), a));
-}
-
 static struct str query_value(struct str query, struct str name, struct arena *a)
 {
     while (query.len > 0) {
@@ -69,6 +67,13 @@ static struct str query_value(struct str query, struct str name, struct arena *a
         }
     }
     return STR_NONE;
+}
+
+static void serve_status(struct admin_api *api, struct http_conn *c, struct arena *a)
+{
+    bool with_trend =
+        str_eq(query_value(http_conn_request(c)->query, STR("trend"), a), STR("1"));
+    reply_json(c, status_json(&api->conf.source, with_trend, loop_now_ms(api->conf.loop), a));
 }
 
 /* 0 is no feature. */
@@ -165,7 +170,10 @@ static bool may_enter(const struct admin_api *api, struct http_conn *c)
 {
     const struct http_request *q = http_conn_request(c);
     struct str token = api->conf.token;
-    return token.len > 0 ? http_has_token(q, token) : http_names_loopback(q);
+    if (token.len == 0) {
+        return http_names_loopback(q);
+    }
+    return page_has(q->path) || http_has_token(q, token);
 }
 
 static void refuse_method(struct http_conn *c)
@@ -199,7 +207,10 @@ static void on_request(void *owner, struct http_conn *c)
     struct arena a;
     arena_init(&a);
     struct str path = http_conn_request(c)->path;
-    bool found = false;
+    bool found = page_has(path);
+    if (found) {
+        page_serve(c);
+    }
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]) && !found; i++) {
         if (str_eq(path, str_from(routes[i].path))) {
             routes[i].serve(api, c, &a);
@@ -234,6 +245,7 @@ static void on_sample(struct timer *t)
     struct admin_api *api = container_of(t, struct admin_api, sample);
     uint64_t now_ms = loop_now_ms(api->conf.loop);
     rates_sample(api->rates, api->conf.source.board, now_ms);
+    model_watch_sample(api->watch, api->conf.source.board, api->conf.source.tally, now_ms);
     timer_arm(api->conf.loop, &api->sample, now_ms + SAMPLE_MS);
 }
 
@@ -247,6 +259,8 @@ struct admin_api *admin_api_start(const struct admin_api_conf *conf)
     api->conf = *conf;
     api->rates = rates_new(conf->source.catalog->backend_count);
     api->conf.source.rates = api->rates;
+    api->watch = model_watch_new(conf->source.catalog, loop_now_ms(conf->loop));
+    api->conf.source.watch = api->watch;
     api->events = events_http_start(conf->loop, conf->chronicle);
     api->server = http_server_new(conf->loop, &limits, &handler, NULL, &api->connections);
     api->listener = listener_start(conf->loop, conf->fd, on_accept, api);
@@ -265,5 +279,6 @@ void admin_api_stop(struct admin_api **api)
     timer_drop(gone->conf.loop, &gone->sample);
     http_server_free(&gone->server);
     rates_free(&gone->rates);
+    model_watch_free(&gone->watch);
     free(gone);
 }

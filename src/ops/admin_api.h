@@ -8,10 +8,11 @@
 #include "ops/status.h"
 
 /*
- * The admin port, served by the control thread: GET /status, GET /explain?model=NAME, GET
- * /metrics (Prometheus), GET /events (ops/events_http), GET /health, and the operator's word by
- * POST /backends/NAME/… (ops/orders). With a token every request
- * must carry it (Authorization: Bearer). Without one the port is bound to loopback, and a Host
+ * The admin port, served by the control thread: GET / (ops/page), GET /status (`trend=1` with
+ * the last hour), GET /explain?model=NAME, GET /metrics (Prometheus), GET /events
+ * (ops/events_http), GET /health, and the operator's word by POST /backends/NAME/… (ops/orders).
+ * With a token every request but those for the page itself must
+ * carry it (Authorization: Bearer). Without one the port is bound to loopback, and a Host
  * that is not a loopback name is refused, so that no web page can reach it by DNS rebinding.
  */
 
@@ -23,7 +24,7 @@ struct admin_api_conf {
     struct chronicle *chronicle; /* borrowed; may end before this is stopped */
     order_fn *order;             /* carries out the operator's word, on this loop */
     void *order_arg;
-    struct status_source source; /* rates are kept by the admin API itself */
+    struct status_source source; /* rates and watch are kept by the admin API itself */
 };
 
 struct admin_api;

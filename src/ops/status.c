@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "ops/tell.h"
+#include "ops/tell_model.h"
 #include "tiers/picker.h"
 
 /* null while it is not measured. */
@@ -64,6 +65,7 @@ static json_t *backend_object(const struct status_source *s, const struct backen
     tell_put(o, "tokens_per_s", json_real(rates_tokens_per_s(s->rates, b->index)));
     tell_put(o, "first_token_p50_ms", tell_whole(figures_first_token_ms(&f, 0.5)));
     tell_put(o, "first_token_p99_ms", tell_whole(figures_first_token_ms(&f, 0.99)));
+    tell_put(o, "degrade", tell_degrade(&b->degrade));
     tell_put(o, "attempts", tell_whole(f.attempts));
     tell_put(o, "failures", tell_whole(f.failures));
     return o;
@@ -101,7 +103,7 @@ static json_t *tier_object(const struct status_source *s, const struct tier *t, 
 }
 
 static json_t *model_object(const struct status_source *s, const struct model *m,
-                            uint64_t now_ms)
+                            bool with_trend, uint64_t now_ms)
 {
     json_t *o = json_object();
     json_t *aliases = json_array();
@@ -118,23 +120,29 @@ static json_t *model_object(const struct status_source *s, const struct model *m
     tell_put(o, "name", tell_text(m->name));
     tell_put(o, "aliases", aliases);
     tell_put(o, "can_serve", json_boolean(pick_can_serve(m, s->board, now_ms)));
+    tell_put(o, "serving", tell_serving(s, m, now_ms));
+    if (with_trend) {
+        tell_put(o, "trend", tell_trend(model_watch_trend(s->watch, m)));
+    }
     tell_load(o, s, m);
     tell_put(o, "tiers", tiers);
     return o;
 }
 
-struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a)
+struct str status_json(const struct status_source *s, bool with_trend, uint64_t now_ms,
+                       struct arena *a)
 {
     json_t *o = json_object();
     json_t *models = json_array();
     json_t *backends = json_array();
     for (size_t i = 0; i < s->catalog->model_count; i++) {
-        tell_push(models, model_object(s, &s->catalog->models[i], now_ms));
+        tell_push(models, model_object(s, &s->catalog->models[i], with_trend, now_ms));
     }
     for (size_t i = 0; i < s->catalog->backend_count; i++) {
         tell_push(backends, backend_object(s, &s->catalog->backends[i], now_ms));
     }
     tell_put(o, "version", json_string(FALLTHROUGH_VERSION));
+    tell_put(o, "at", tell_moment(now_ms, now_ms));
     tell_put(o, "uptime_s", json_real(tell_seconds(clock_wall_ms() - s->started_wall_ms)));
     tell_put(o, "draining", json_boolean(*s->draining));
     tell_put(o, "connections", tell_whole(*s->connections));

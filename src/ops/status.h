@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "ops/model_watch.h"
 #include "ops/rates.h"
 #include "tiers/board.h"
 #include "tiers/catalog.h"
@@ -23,14 +24,16 @@ struct status_source {
     const struct verdict_log *verdicts;
     const struct processes *processes;
     const struct rates *rates;
+    const struct model_watch *watch;
     const _Atomic bool *draining;
     const _Atomic uint32_t *connections;
     uint64_t started_wall_ms;
 };
 
 /*
- * {"version","uptime_s","draining","connections",
+ * {"version","at","uptime_s","draining","connections",
  *  "models":[{"name","aliases","can_serve","policy","waiting","queue",
+ *             "serving":{"tier","backends","since","for_s"},"trend",
  *             "tiers":[{"tier","backends":[{"name","model","resume","status","why","until_s",
  *                                           "breaker","share","relapses",
  *                                           "context","capabilities"}]}]}],
@@ -40,6 +43,7 @@ struct status_source {
  *               "gpu":{"state","reason","why","counsel","for_s"},
  *               "guard":{"state","reason","for_s"},
  *               "first_token_p50_ms","first_token_p99_ms","attempts","failures","held_for_s",
+ *               "degrade":{"max_tokens","temperature","notice"},
  *               "managed":{"state","why","for_s","starts","restarts","pid","stops_in_s"},
  *               "verdicts":[{"at","ago_s","first","times","model","verdict","status","then",
  *                            "trial"}]}]}
@@ -51,6 +55,20 @@ struct status_source {
  * "vision","json_schema","logprobs","embeddings"}; `context` and each of those is null while it
  * is not known. `gpu` and `guard` are null where nobody is asked, `managed` for what the
  * gateway does not start itself. `verdicts` are those of tiers/verdict_log.h, the newest first.
- * Lives as long as the arena.
+ * `at` is the gateway's clock. `serving` tells which backends would get the next request, and
+ * since when that tier is the one; `tier` is null while nobody could serve. `degrade` is null
+ * where nothing is made weaker. `trend` is there only when `with_trend`: the last hour,
+ *
+ *     {"slot_s",
+ *      "total":{"requests","failed","last_resort","degraded","tokens","first_token_p50_ms",
+ *               "first_token_p99_ms"},
+ *      "requests":[…],"failed":[…],"last_resort":[…],"degraded":[…],"tokens_per_s":[…],
+ *      "first_token_p50_ms":[…],"first_token_p99_ms":[…]}
+ *
+ * a number for each slot, the oldest first, the running one last, at most an hour of them.
+ * `requests` are those that got an answer or an error of ours; `failed`, `last_resort` and
+ * `degraded` are some of them. Tokens and first tokens are those of all the model's backends;
+ * null: there was none. Lives as long as the arena.
  */
-struct str status_json(const struct status_source *s, uint64_t now_ms, struct arena *a);
+struct str status_json(const struct status_source *s, bool with_trend, uint64_t now_ms,
+                       struct arena *a);

@@ -50,8 +50,7 @@ double tell_seconds(uint64_t ms)
 
 /* --- judgement --- */
 
-/* A moment of the monotonic clock as a wall time, for people. */
-static json_t *moment(uint64_t at_ms, uint64_t now_ms)
+json_t *tell_moment(uint64_t at_ms, uint64_t now_ms)
 {
     char out[25];
     uint64_t ago_ms = now_ms > at_ms ? now_ms - at_ms : 0;
@@ -63,10 +62,10 @@ static json_t *verdict_object(const struct status_source *s, const struct verdic
                               uint64_t now_ms)
 {
     json_t *o = json_object();
-    tell_put(o, "at", moment(e->last_ms, now_ms));
+    tell_put(o, "at", tell_moment(e->last_ms, now_ms));
     tell_put(o, "ago_s",
              json_real(tell_seconds(now_ms > e->last_ms ? now_ms - e->last_ms : 0)));
-    tell_put(o, "first", moment(e->first_ms, now_ms));
+    tell_put(o, "first", tell_moment(e->first_ms, now_ms));
     tell_put(o, "times", tell_whole(e->times));
     tell_put(o, "model", tell_text(s->catalog->servings[e->serving].model));
     tell_put(o, "verdict", json_string(verdict_of(e->failure)->name));
@@ -224,7 +223,7 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
     }
     tell_put(o, "state", json_string(tell_state(v)));
     tell_put(o, "reason", json_string(reason));
-    tell_put(o, "since", moment(since_ms, now_ms));
+    tell_put(o, "since", tell_moment(since_ms, now_ms));
     tell_put(o, "for_s", json_real(tell_seconds(now_ms > since_ms ? now_ms - since_ms : 0)));
     tell_put(o, "operator", ordered ? json_string(ordered) : json_null());
     tell_put(o, "operator_since", ordered ? moment(since_ms, now_ms) : json_null());

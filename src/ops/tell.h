@@ -16,7 +16,8 @@ enum { WHY_BYTES = 640 }; /* holds what its GPUs and its guard say, too */
 
 json_t *tell_text(struct str s);
 json_t *tell_whole(uint64_t number);
-double tell_seconds(uint64_t ms);                              /* in tenths */
+double tell_seconds(uint64_t ms);                     /* in tenths */
+json_t *tell_moment(uint64_t at_ms, uint64_t now_ms); /* of the monotonic clock, as wall time */
 void tell_put(json_t *object, const char *key, json_t *value); /* takes the value over */
 void tell_push(json_t *array, json_t *value);                  /* likewise */
 struct str tell_dump(json_t *value, struct arena *a); /* likewise; lives in the arena */
