@@ -16,8 +16,11 @@ function fromWords(model, now) {
   if (!judged.from) {
     return [`no answers: ${judged.reason}`, at, rest, "."];
   }
-  return ["answers come from ", el("strong", null, listOf(judged.from.names, 3)),
-    judged.from.of > 1 ? ` (tier ${judged.from.tier} of ${judged.from.of})` : "", at, rest, "."];
+  const { names, tier } = judged.from;
+  const all = model.tiers[tier - 1].backends.length;
+  const who = names.length <= 3 ? listOf(names)
+    : names.length === all ? `all ${all} backends` : `${names.length} of ${all} backends`;
+  return ["answers come from ", el("strong", null, who), judged.from.of > 1 ? ` (tier ${judged.from.tier} of ${judged.from.of})` : "", at, rest, "."];
 }
 
 const CHAIN_MOST = 4;
@@ -57,6 +60,28 @@ function placesWords(places) {
   return texts.length > 0 ? sentence(listOf(texts, 2)) : "In no tier";
 }
 
+// Many with one cause are one line.
+function brokenGroup(group, now) {
+  const { level, word, why } = group[0].judged;
+  const start = Math.min(...group.map((b) => Date.parse(b.since)));
+  return el("li", { "data-key": `group ${word} ${why}`, class: `fault ${level}` }, stateWord(level, word),
+    el("div", { class: "told" },
+      el("p", null, el("strong", null, count(group.length, "backend")), ": ", el("span", { class: "why" }, why),
+        ", the first since ", when(start, now), " (", since(start, now), ")."),
+      el("p", { class: "detail" }, el("span", { class: "name" }, listOf(group.map((b) => b.name), 12)), ".")));
+}
+
+function groupsOf(broken) {
+  const groups = new Map();
+  for (const backend of broken) {
+    const key = `${backend.judged.word} ${backend.judged.why}`;
+    groups.set(key, [...(groups.get(key) ?? []), backend]);
+  }
+  return [...groups.values()];
+}
+
+const MANY = 8;
+
 function brokenItem(backend, places, now) {
   const { level, word, why } = backend.judged;
   const start = Date.parse(backend.since);
@@ -83,7 +108,9 @@ export function brokenView(status, now) {
       rest === 0 ? (well === 1 ? "The backend is healthy." : `All ${count(well, "backend")} are healthy.`)
         : `${count(well, "backend is", "backends are")} healthy, ${rest} stopped until needed.`));
   }
-  return el("ul", { class: "faults" }, broken.map((b) => brokenItem(b, status.places.get(b.name), now)));
+  return el("ul", { class: "faults" }, (broken.length > MANY ? groupsOf(broken) : broken.map((b) => [b]))
+    .map((group) => group.length > 2 ? brokenGroup(group, now)
+      : group.map((b) => brokenItem(b, status.places.get(b.name), now))));
 }
 
 // --- what does it cost? ---
@@ -112,12 +139,17 @@ function shareChart(trend) {
 function costRow(model) {
   const { trend } = model;
   const { total } = trend;
+  const title = el("th", { scope: "row", class: "name" }, model.name);
+  if (total.requests === 0 && total.tokens === 0) {
+    return el("tr", { "data-key": model.name, class: "idle" }, title,
+      el("td", { colspan: 5 }, "No requests in the last hour."));
+  }
   const speed = settled(trend.tokens_per_s);
   const whole = total.requests - total.failed - total.last_resort;
   const failed = total.failed > 0 ? `${count(total.failed, "request")}, ${percent(total.failed, total.requests)}` : "none";
   const resort = total.last_resort > 0 ? `+ ${figure(total.last_resort)} by last resort` : "";
   return el("tr", { "data-key": model.name },
-    el("th", { scope: "row", class: "name" }, model.name),
+    title,
     cell("Requests", figure(total.requests), null, null),
     cell("Failed", failed, resort, null),
     cell("Degraded", percent(total.degraded, whole), null, shareChart(trend)),

@@ -6,8 +6,8 @@ import { backendsView, questionOf } from "./backends.js";
 import { byId, el, show } from "./dom.js";
 import { Events, incidentsView } from "./incidents.js";
 import { judgeAll, judgeBackend, judgeModel, placesOf } from "./judge.js";
-import { iconUrl, mark } from "./marks.js";
-import { count, exactClock, figure, lasting, sentence } from "./words.js";
+import { iconUrl, mark, since, when } from "./marks.js";
+import { count, exactClock, lasting, sentence } from "./words.js";
 
 const POLL_MS = 2000;
 const TREND_MS = 10000;
@@ -57,12 +57,12 @@ function setFace(level, text) {
 }
 
 function headlineView(status) {
-  const { level, text } = status.judged;
+  const { level, text, since: start } = status.judged;
   const running = status.backends.reduce((all, b) => all + b.in_flight, 0);
   const down = status.backends.filter((b) => b.judged.level === "bad").length;
   byId("headline").dataset.state = level;
   show(byId("headline"), mark(level), el("div", null, el("h1", null, text),
-    el("p", { class: "sum" }, [count(status.models.length, "model"),
+    el("p", { class: "sum" }, start === null ? null : ["Since ", when(start, nowMs()), " (", since(start, nowMs()), "). "], [count(status.models.length, "model"),
       `${count(status.backends.length, "backend")}${down > 0 ? `, ${down} down` : ""}`,
       `${count(running, "answer")} running`].join(" · "))));
   setFace(level, text);
@@ -98,9 +98,10 @@ function renderIncidents() {
 
 function tellLost() {
   const isLost = page.lostMs > 0;
+  const heard = page.receivedMs > 0 ? (Date.now() - page.receivedMs) / 1000 : 0;
   byId("pulse").dataset.state = isLost ? "lost" : "live";
-  show(byId("pulse"), isLost ? "not connected" : page.receivedMs > 0
-    ? `live · ${figure(Math.round((Date.now() - page.receivedMs) / 1000))} s ago` : "");
+  show(byId("pulse"), isLost ? "not connected" : heard > 4 ? `heard ${lasting(heard)} ago`
+    : page.receivedMs > 0 ? "live" : "");
   if (isLost !== !byId("lost").hidden) {
     byId("lost").textContent = isLost
       ? `Connection to the gateway lost since ${exactClock(page.lostMs + page.skewMs)}. What is shown below was true then.` : "";

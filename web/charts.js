@@ -57,8 +57,10 @@ export function area(values, slots, label) {
     svg("path", { class: "line", d: pathOf(values, most, slots) }));
 }
 
-// Two lines on one scale: the usual and the slow ones.
-export function pair(low, high, slots, label) {
+// Two lines on one scale, the usual and the slow ones; logarithmic, for one is ten times the other.
+export function pair(usual, slow, slots, label) {
+  const logs = (row) => row.map((value) => value === null ? null : Math.log2(Math.max(value, 16) / 8));
+  const [low, high] = [logs(usual), logs(slow)];
   const most = Math.max(...high.map((v) => v ?? 0), 1);
   return frame(label,
     svg("path", { class: "line faint", d: pathOf(high, most, slots) }),

@@ -2,12 +2,21 @@
 
 import { el, svg } from "./dom.js";
 import { mark, since, when } from "./marks.js";
-import { clock, count, dayName, exactClock, hourClock, lasting, listOf, plainText, sentence } from "./words.js";
+import { clock, count, dayName, exactClock, hourClock, lasting, listOf, plain, plainText, sentence } from "./words.js";
 
-export const WEEK_MS = 7 * 86400e3;
 const KEPT = 8000;
 const PAGE = 2000;
 const PAGES_MOST = 3;
+
+// The last seven days of the calendar, today whole: { from, to }.
+function weekOf(now) {
+  const day = new Date(now);
+  day.setHours(0, 0, 0, 0);
+  const from = new Date(day);
+  from.setDate(from.getDate() - 6);
+  day.setDate(day.getDate() + 1);
+  return { from: from.getTime(), to: day.getTime() };
+}
 
 // Events by number; bounded, the oldest go.
 export class Events {
@@ -76,7 +85,8 @@ function runOf(event, starts) {
 
 function settle(incident, starts) {
   if (incident.closed) {
-    incident.end = incident.start + (incident.closed.numbers.lasted_ms ?? incident.closed.ms - incident.start);
+    const well = Date.parse(incident.closed.word); // it closes a while after that
+    incident.end = well >= incident.start && well <= incident.closed.ms ? well : incident.closed.ms;
   }
   const isOver = incident.closed || starts.some((ms) => ms > incident.end);
   return { ...incident, isOpen: !isOver, level: LEVEL[incident.severity] };
@@ -84,7 +94,7 @@ function settle(incident, starts) {
 
 // { incidents, starts }: the newest first. What belongs to none (a wrong key) is one of its own.
 export function incidentsOf(events, now) {
-  const sorted = [...events.all.values()].filter((e) => e.ms > now - WEEK_MS).sort((a, b) => a.id - b.id);
+  const sorted = [...events.all.values()].filter((e) => e.ms >= weekOf(now).from).sort((a, b) => a.id - b.id);
   const starts = sorted.filter((e) => e.kind === "gateway" && e.word === "started").map((e) => e.ms);
   const found = new Map();
   for (const event of sorted.filter((e) => e.kind !== "gateway")) {
@@ -121,9 +131,23 @@ function mainEvent(incident) {
   return worst.find((e) => e.kind === "state") ?? worst.find((e) => e.kind === "restart" || e.kind === "gpu") ?? worst[0];
 }
 
+const TITLES = {
+  state: (e) => [e.backend, e.word === "DOWN" ? "went down" : e.word === "DEGRADED" ? "was degraded" : `is ${e.word}`, e.cause],
+  unserved: (e) => [e.model, "gave no answer", e.word],
+  cut: (e) => [e.model, "answers were cut", e.word],
+  queue: (e) => [e.model, "turned requests away", e.word],
+  last_resort: (e) => [e.model, "answered as a last resort", e.word],
+  budget: (e) => [e.model, "used up its retry budget", e.word],
+  gpu: (e) => [e.backend, `has GPUs ${e.word}`, e.cause],
+  breaker: (e) => [e.backend, `had its breaker ${e.word}`, e.cause],
+};
+
+// Name, what it did, and why; in the gateway's own words where there are none here.
 function titleOf(incident) {
-  return sentence(plainText(mainEvent(incident).text.replace(/ went from \S+ to DOWN: /, " went down: ")
-    .replace(/ went from \S+ to DEGRADED: /, " was degraded: ")));
+  const event = mainEvent(incident);
+  const [name, did, why] = TITLES[event.kind]?.(event) ?? [];
+  return name ? [el("span", { class: "name" }, name), ` ${did}`, why ? `: ${plainText(plain(why))}` : ""]
+    : sentence(plainText(event.text));
 }
 
 function spanWords(incident, now) {
@@ -140,18 +164,9 @@ function spanWords(incident, now) {
 
 const STRIP = { width: 700, height: 40, line: 26 };
 
-function midnights(now) {
-  const all = [];
-  const day = new Date(now);
-  day.setHours(0, 0, 0, 0);
-  for (let at = day.getTime(); at > now - WEEK_MS; day.setDate(day.getDate() - 1), at = day.getTime()) {
-    all.push(at);
-  }
-  return all;
-}
-
 function stripView(incidents, starts, now) {
-  const xOf = (ms) => Math.max(0, ((ms - now + WEEK_MS) / WEEK_MS) * STRIP.width);
+  const week = weekOf(now);
+  const xOf = (ms) => Math.max(0, ((ms - week.from) / (week.to - week.from)) * STRIP.width);
   const bar = (i) => {
     const end = i.isOpen ? now : i.end;
     const width = Math.max(xOf(end) - xOf(i.start), 3);
@@ -159,17 +174,19 @@ function stripView(incidents, starts, now) {
     return svg("rect", { class: i.level, x: Math.min(xOf(i.start), STRIP.width - width).toFixed(1),
       y: STRIP.line - height, width: width.toFixed(1), height });
   };
+  const days = Array.from({ length: 7 }, (_, i) => new Date(week.from).setDate(new Date(week.from).getDate() + i));
   const open = incidents.filter((i) => i.isOpen).length;
   return el("figure", { class: "strip" },
     svg("svg", { viewBox: `0 0 ${STRIP.width} ${STRIP.height}`, preserveAspectRatio: "none", role: "img",
       "aria-label": `The last seven days: ${count(incidents.length, "incident")}, ${open} open, ${
         count(starts.length, "start")} of the gateway` },
-    midnights(now).map((ms) => svg("path", { class: "day", d: `M${xOf(ms).toFixed(1)} 0V${STRIP.height}` })),
-    svg("path", { class: "base", d: `M0 ${STRIP.line}H${STRIP.width}` }),
+    days.map((ms) => svg("path", { class: "day", d: `M${xOf(ms).toFixed(1)} 0V${STRIP.height}` })),
+    svg("path", { class: "base", d: `M0 ${STRIP.line}H${xOf(now).toFixed(1)}` }),
+    svg("path", { class: "now", d: `M${xOf(now).toFixed(1)} 0V${STRIP.line}` }),
     starts.map((ms) => svg("path", { class: "start", d: `M${xOf(ms).toFixed(1)} ${STRIP.line + 3}l3 7h-6Z` })),
     [...incidents].reverse().map(bar)),
     el("figcaption", { "aria-hidden": "true" },
-      midnights(now).reverse().map((ms) => el("span", null,
+      days.map((ms) => el("span", null,
         new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric" }).format(ms)))));
 }
 

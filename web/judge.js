@@ -79,7 +79,7 @@ function reasonOfNobody(model, backends) {
 function failuresOf(model) {
   const now = model.trend ? recent(model.trend) : { requests: 0, failed: 0 };
   return now.failed > 0 && now.failed * 20 >= now.requests
-    ? `${count(now.failed, "request")} of ${figure(now.requests)} failed in the last minute and a half` : "";
+    ? `${figure(now.failed)} of ${count(now.requests, "request")} failed in the last 90 s` : "";
 }
 
 function servedBy(model, backends) {
@@ -121,8 +121,17 @@ export function judgeModel(model, backends) {
 
 const named = (models) => models.length <= 2 ? listOf(models.map((m) => m.name)) : null;
 
-// The headline: { level, text, title }.
+const everybody = (total) => total === 2 ? "Both models" : `All ${total} models`;
+
+// The headline: { level, text, since } (a moment, or null).
 export function judgeAll(status, models) {
+  const judged = sayAll(status, models);
+  const same = models.filter((m) => m.judged.level === judged.level && m.judged.word !== "Answering");
+  const moments = same.map((m) => Date.parse(m.serving.since));
+  return { ...judged, since: judged.level === "ok" || moments.length === 0 ? null : Math.min(...moments) };
+}
+
+function sayAll(status, models) {
   const total = models.length;
   const of = (word) => models.filter((m) => m.judged.word === word);
   const silent = models.filter((m) => m.judged.level === "bad");
@@ -141,12 +150,12 @@ export function judgeAll(status, models) {
   }
   if (of("Fallback").length > 0) {
     const back = of("Fallback");
-    const who = back.length === total && total > 1 ? "All models answer"
+    const who = back.length === total && total > 1 ? `${everybody(total)} answer`
       : named(back) ? `${named(back)} ${back.length === 1 ? "answers" : "answer"}`
         : `${back.length} of ${total} models answer`;
     return { level: "warn", text: `${who} from a fallback tier` };
   }
-  const all = total === 1 ? `${models[0].name} answers` : `All ${total} models answer`;
+  const all = total === 1 ? `${models[0].name} answers` : `${everybody(total)} answer`;
   if (weak.length > 0) {
     const who = named(weak) ?? count(weak.length, "model");
     const how = of("Waiting").length === weak.length ? "requests wait for a slot" : "not at full strength";

@@ -80,6 +80,7 @@ const PLAIN = {
   first_token_timeout: "no first token in time", stall: "tokens stopped coming", too_slow: "tokens came too slowly",
   send_timeout: "does not read its requests", total_timeout: "out of time", context_exceeded: "request too long for it",
   error_in_body: "error instead of an answer", error_in_stream: "error in mid-answer",
+  queue_full: "the queue was full", queue_timeout: "no slot in time", all_backends_unavailable: "all backends were unavailable",
   aborted: "aborted by the backend", not_json: "answer is no JSON", empty_body: "empty answer",
   no_finish: "answer without an end", bad_response: "answer is no HTTP", seam_mismatch: "could not go on where it broke",
   too_large: "answer too large", gpu_down: "its GPU is gone", no_fds: "out of file descriptors", cancelled: "cancelled",
@@ -87,7 +88,7 @@ const PLAIN = {
 const KNOWN = new RegExp(`\\b(${Object.keys(PLAIN).filter((word) => word.includes("_")).join("|")})\\b`, "g");
 
 export function plain(word) {
-  return PLAIN[word] ?? (/^http_\w+$/.test(word) ? `HTTP ${word.slice(5)}` : word.replaceAll("_", " "));
+  return PLAIN[word] ?? (/^http_\w+$/.test(word) ? `HTTP ${word.slice(5)}` : /^\w+$/.test(word) ? word.replaceAll("_", " ") : word);
 }
 
 export function plainText(text) {

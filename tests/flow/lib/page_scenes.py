@@ -4,6 +4,7 @@ file with incidents of a week."""
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import math
 import pathlib
@@ -105,6 +106,10 @@ class Week:
         self.rows: list[tuple] = []
         self.incident = 0
 
+    def moment(self, ago_s: float) -> str:
+        at = datetime.datetime.fromtimestamp(self.now_ms / 1000 - ago_s, datetime.timezone.utc)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
     def add(self, ago_s: float, kind: str, severity: int, incident: int = 0, times: int = 1, backend: str = "",
             other: str = "", model: str = "", word: str = "", was: str = "", cause: str = "", numbers=(0, 0, 0)) -> None:
         self.rows.append((int(self.now_ms - ago_s * 1000), kind, severity, incident, times, backend, other, model,
@@ -124,7 +129,7 @@ class Week:
                      cause=f"{backend}:reset", numbers=(503, 12, 0))
         self.add(ago_s - lasted_s, "state", 0, n, backend=backend, word="HEALTHY", was="DOWN", cause="probe answered 200")
         end = ago_s - lasted_s - settle_s
-        self.add(end, "closed", 0, n, backend=backend, word="2026-11-21T05:24:31.020Z", cause=cause,
+        self.add(end, "closed", 0, n, backend=backend, word=self.moment(ago_s - lasted_s), cause=cause,
                  numbers=(int((lasted_s + settle_s) * 1000), 5, 0))
 
     def slow(self, ago_s: float, lasted_s: float, backend: str) -> None:
@@ -132,13 +137,13 @@ class Week:
         n = self.incident
         self.add(ago_s, "state", 1, n, backend=backend, word="DEGRADED", was="HEALTHY", cause="probe answered slowly")
         self.add(ago_s - lasted_s, "state", 0, n, backend=backend, word="HEALTHY", was="DEGRADED", cause="probe answered 200")
-        self.add(ago_s - lasted_s - 60, "closed", 0, n, backend=backend, word="2026-11-21T05:24:31.020Z",
+        self.add(ago_s - lasted_s - 60, "closed", 0, n, backend=backend, word=self.moment(ago_s - lasted_s),
                  cause="probe answered slowly", numbers=(int((lasted_s + 60) * 1000), 3, 0))
 
     def crowd(self, ago_s: float, times: int) -> None:
         self.incident += 1
         self.add(ago_s, "queue", 1, self.incident, times, model="llama-3.1-8b", word="queue_full", numbers=(503, 2, 0))
-        self.add(ago_s - 130, "closed", 0, self.incident, model="llama-3.1-8b", word="2026-11-21T05:24:31.020Z",
+        self.add(ago_s - 130, "closed", 0, self.incident, model="llama-3.1-8b", word=self.moment(ago_s - 70),
                  cause="queue_full", numbers=(130000, 2, 0))
 
     def write(self, file: pathlib.Path) -> None:
