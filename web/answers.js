@@ -2,7 +2,7 @@
 
 import { area, pair, shares } from "./charts.js";
 import { el } from "./dom.js";
-import { lastVerdict } from "./judge.js";
+import { lastVerdict, WORSE } from "./judge.js";
 import { mark, since, stateWord, when } from "./marks.js";
 import { count, figure, listOf, millis, percent, sentence } from "./words.js";
 
@@ -37,12 +37,13 @@ function chainTier(model, tier, backends) {
   });
   const left = order.length - shown.length;
   return el("li", { class: model.serving.tier === tier.tier ? "serves" : null },
-    el("span", { class: "number", "aria-label": `Tier ${tier.tier}` }, tier.tier), members,
+    el("span", { class: "number" }, el("span", { class: "unseen" }, "Tier "), tier.tier), members,
     left > 0 ? el("span", { class: "member more" }, `+ ${left}`) : null);
 }
 
 export function answersView(status, now) {
-  return el("ul", { class: "models" }, status.models.map((model) => el("li",
+  const worstFirst = [...status.models].sort((a, b) => WORSE.indexOf(a.judged.level) - WORSE.indexOf(b.judged.level));
+  return el("ul", { class: "models" }, worstFirst.map((model) => el("li",
     { "data-key": model.name, class: `model ${model.judged.level}` },
     stateWord(model.judged.level, model.judged.word),
     el("div", { class: "told" },
@@ -152,7 +153,8 @@ function costRow(model) {
     title,
     cell("Requests", figure(total.requests), null, null),
     cell("Failed", failed, resort, null),
-    cell("Degraded", percent(total.degraded, whole), null, shareChart(trend)),
+    cell("Degraded", percent(total.degraded, whole), null,
+      total.degraded + total.failed + total.last_resort > 0 ? shareChart(trend) : null),
     cell("First token, p50 / p99", `${millis(total.first_token_p50_ms)} / ${millis(total.first_token_p99_ms)}`, null,
       pair(trend.first_token_p50_ms, trend.first_token_p99_ms, SLOTS,
         `First token over the last hour: the middle is now ${millis(newest(trend.first_token_p50_ms))}, one of a hundred takes ${

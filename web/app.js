@@ -62,7 +62,8 @@ function headlineView(status) {
   const down = status.backends.filter((b) => b.judged.level === "bad").length;
   byId("headline").dataset.state = level;
   show(byId("headline"), mark(level), el("div", null, el("h1", null, text),
-    el("p", { class: "sum" }, start === null ? null : ["Since ", when(start, nowMs()), " (", since(start, nowMs()), "). "], [count(status.models.length, "model"),
+    start === null ? null : el("p", { class: "sum" }, "Since ", when(start, nowMs()), " (", since(start, nowMs()), ")"),
+    el("p", { class: "sum" }, [count(status.models.length, "model"),
       `${count(status.backends.length, "backend")}${down > 0 ? `, ${down} down` : ""}`,
       `${count(running, "answer")} running`].join(" · "))));
   setFace(level, text);

@@ -154,9 +154,9 @@ function spanWords(incident, now) {
   if (incident.isOpen) {
     return [when(incident.start, now), " – now · ", since(incident.start, now)];
   }
-  const from = clock(incident.start, now);
-  const to = hourClock(incident.end);
-  return [when(incident.start, now), from.endsWith(to) ? "" : ` – ${to}`,
+  const sameDay = new Date(incident.start).toDateString() === new Date(incident.end).toDateString();
+  const to = sameDay ? hourClock(incident.end) : clock(incident.end, now);
+  return [when(incident.start, incident.start), hourClock(incident.start) === to ? "" : ` – ${to}`,
     incident.end > incident.start ? ` · ${lasting(Math.max((incident.end - incident.start) / 1000, 1))}` : ""];
 }
 
@@ -210,17 +210,19 @@ function incidentItem(incident, stories, now) {
       el("summary", null, mark(incident.level),
         el("span", { class: "unseen" }, `${label}: `),
         el("span", { class: "what" },
-          el("span", { class: "title" }, incident.isOpen ? el("b", { class: "open" }, "Open") : null,
-            titleOf(incident)),
-          el("span", { class: "span" }, spanWords(incident, now)),
-          el("span", { class: "harm" }, hurt.length > 0 ? `${sentence(listOf(hurt))}.` : "No request was lost."))),
+          el("span", null,
+            el("span", { class: "title" }, incident.isOpen ? el("b", { class: "open" }, "Open") : null,
+              titleOf(incident)), " ",
+            el("span", { class: hurt.length > 0 ? "harm some" : "harm" },
+              hurt.length > 0 ? sentence(listOf(hurt)) : "No request lost")),
+          el("span", { class: "span" }, spanWords(incident, now)))),
       storyView(incident.id === null ? incident.events : stories.get(incident.key), now)));
 }
 
 function startItem(ms, now) {
   return el("li", { "data-key": `start${ms}`, class: "start" }, svg("svg", { class: "mark", viewBox: "0 0 16 16",
     "aria-hidden": "true" }, svg("path", { class: "ring", d: "M3 11 8 4l5 7Z" })),
-  el("span", null, "The gateway started, ", when(ms, now), "."));
+  el("span", null, "The gateway started at ", when(ms, ms), "."));
 }
 
 export function incidentsView({ events, stories, shown }, now) {

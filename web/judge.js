@@ -5,10 +5,6 @@ import { count, figure, listOf, plain, plainText } from "./words.js";
 
 export const WORSE = ["bad", "warn", "wait", "off", "ok"];
 
-export function worst(levels) {
-  return WORSE.find((level) => levels.includes(level)) ?? "ok";
-}
-
 const OPERATOR = { draining: "Draining", disabled: "Disabled" };
 const HELD_BACK = { ramp: "Returning", dwell: "Returning", open: "On trial", held: "Held", drained: "Spared" };
 
