@@ -106,7 +106,7 @@ export function brokenView(status, now) {
     const well = status.backends.filter((b) => b.judged.level === "ok").length;
     const rest = status.backends.length - well;
     return el("p", { class: "quiet" }, mark("ok"), el("span", null, "Nothing. ",
-      rest === 0 ? (well === 1 ? "The backend is healthy." : `All ${count(well, "backend")} are healthy.`)
+      rest === 0 ? (well === 1 ? "The backend is healthy." : well === 2 ? "Both backends are healthy." : `All ${count(well, "backend")} are healthy.`)
         : `${count(well, "backend is", "backends are")} healthy, ${rest} stopped until needed.`));
   }
   return el("ul", { class: "faults" }, (broken.length > MANY ? groupsOf(broken) : broken.map((b) => [b]))

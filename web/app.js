@@ -87,10 +87,9 @@ function render() {
   show(sectionBody("broken"), brokenView(status, now));
   show(sectionBody("costs"), costsView(status));
   show(sectionBody("backends"), backendsView(status, page, now));
-  show(byId("foot"), `fallthrough ${status.version} · up ${lasting(status.uptime_s)} · `,
-    el("a", { href: "/metrics" }, "metrics"), " · ", el("a", { href: "/status" }, "status as JSON"),
-    hasToken() ? [" · ", el("button", { type: "button", class: "link", "data-do": "forget" }, "forget the token")] : null);
-  setHidden("incidents", false);
+  show(byId("foot"), `fallthrough ${status.version} · up ${lasting(status.uptime_s)} · `, hasToken()
+    ? el("button", { type: "button", class: "link", "data-do": "forget" }, "forget the token")
+    : [el("a", { href: "/metrics" }, "metrics"), " · ", el("a", { href: "/status" }, "status as JSON")]);
 }
 
 function renderIncidents() {
@@ -184,6 +183,12 @@ async function refresh() {
 // --- events ---
 
 function onEvent(event) {
+  if (event.id <= page.events.last) { // a gateway without a history has started, and counts anew
+    page.events = null;
+    page.stories.clear();
+    page.follower.abort();
+    return;
+  }
   page.events.take(event);
   for (const details of document.querySelectorAll("details[open][data-story]")) {
     if (Number(details.dataset.incident) === event.incident) {
@@ -202,7 +207,8 @@ async function follow() {
     try {
       if (!page.events) {
         const events = new Events();
-        await events.load(getJson);
+        const hasWord = page.status?.backends.some((b) => "operator" in b);
+        await events.load(getJson, hasWord ? ["gateway", "closed", "operator"] : ["gateway", "closed"]);
         page.events = events;
         renderIncidents();
       }

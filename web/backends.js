@@ -34,7 +34,7 @@ function row(backend, now) {
   const { level, word } = backend.judged;
   const cell = (title, ...content) => el("td", { "data-title": title }, content);
   return el("tr", { "data-key": backend.name, class: level },
-    el("th", { scope: "row" }, el("span", { class: "name" }, backend.name), el("small", null, backend.type)),
+    el("th", { scope: "row" }, el("span", { class: "name" }, backend.name), " ", el("small", null, backend.type)),
     cell("State", stateWord(level, word), " ", el("small", null, since(Date.parse(backend.since), now))),
     cell("Running", load(backend)),
     cell("Tokens/s", figure(backend.tokens_per_s)),

@@ -2,7 +2,7 @@
 
 import { el, svg } from "./dom.js";
 import { mark, since, when } from "./marks.js";
-import { clock, count, dayName, exactClock, hourClock, lasting, listOf, plain, plainText, sentence } from "./words.js";
+import { clock, count, dayName, exactClock, hourClock, lasting, listOf, plain, plainText, sentence, weekday } from "./words.js";
 
 const KEPT = 8000;
 const PAGE = 2000;
@@ -28,7 +28,7 @@ export class Events {
 
   take(event) {
     this.last = Math.max(this.last, event.id);
-    if (event.severity === "info" && !["closed", "gateway"].includes(event.kind)) {
+    if (event.severity === "info" && !["closed", "gateway", "operator"].includes(event.kind)) {
       return;
     }
     this.all.set(event.id, { ...event, ms: Date.parse(event.at) });
@@ -39,10 +39,11 @@ export class Events {
   }
 
   // A week of them, by severity and a page at a time, the newest first.
-  async load(getJson) {
+  async load(getJson, kinds) {
     const take = (answer) => answer.events.forEach((event) => this.take(event));
-    take(await getJson(`/events?since=7d&kind=gateway&limit=${PAGE}`));
-    take(await getJson(`/events?since=7d&kind=closed&limit=${PAGE}`));
+    for (const kind of kinds) {
+      take(await getJson(`/events?since=7d&kind=${kind}&limit=${PAGE}`));
+    }
     let until = "";
     for (let page = 0; page < PAGES_MOST; page++) {
       const answer = await getJson(`/events?since=7d&severity=warning&limit=${PAGE}${until}`);
@@ -92,12 +93,13 @@ function settle(incident, starts) {
   return { ...incident, isOpen: !isOver, level: LEVEL[incident.severity] };
 }
 
-// { incidents, starts }: the newest first. What belongs to none (a wrong key) is one of its own.
+// { incidents, starts, orders }: the newest first. What belongs to none (a wrong key) is one of its own.
 export function incidentsOf(events, now) {
   const sorted = [...events.all.values()].filter((e) => e.ms >= weekOf(now).from).sort((a, b) => a.id - b.id);
   const starts = sorted.filter((e) => e.kind === "gateway" && e.word === "started").map((e) => e.ms);
   const found = new Map();
-  for (const event of sorted.filter((e) => e.kind !== "gateway")) {
+  const orders = sorted.filter((e) => e.kind === "operator");
+  for (const event of sorted.filter((e) => e.kind !== "gateway" && e.kind !== "operator")) {
     const key = event.incident === null ? `e${event.id}` : `${event.incident}.${runOf(event, starts)}`;
     if (!found.has(key) && event.kind !== "closed") {
       found.set(key, { key, ...begin(event.incident, event) });
@@ -110,7 +112,7 @@ export function incidentsOf(events, now) {
     }
   }
   const incidents = [...found.values()].map((i) => i.id === null ? { ...settle(i, starts), isOpen: false } : settle(i, starts));
-  return { incidents: incidents.sort((a, b) => b.start - a.start), starts };
+  return { incidents: incidents.sort((a, b) => b.start - a.start), starts, orders };
 }
 
 // --- words ---
@@ -186,8 +188,7 @@ function stripView(incidents, starts, now) {
     starts.map((ms) => svg("path", { class: "start", d: `M${xOf(ms).toFixed(1)} ${STRIP.line + 3}l3 7h-6Z` })),
     [...incidents].reverse().map(bar)),
     el("figcaption", { "aria-hidden": "true" },
-      days.map((ms) => el("span", null,
-        new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric" }).format(ms)))));
+      days.map((ms) => el("span", null, weekday(ms), el("span", { class: "date" }, ` ${new Date(ms).getDate()}`)))));
 }
 
 // --- the list ---
@@ -219,19 +220,23 @@ function incidentItem(incident, stories, now) {
       storyView(incident.id === null ? incident.events : stories.get(incident.key), now)));
 }
 
-function startItem(ms, now) {
-  return el("li", { "data-key": `start${ms}`, class: "start" }, svg("svg", { class: "mark", viewBox: "0 0 16 16",
+// What somebody did, and is no incident.
+function deedItem(key, ms, text) {
+  return el("li", { "data-key": key, class: "deed" }, svg("svg", { class: "mark", viewBox: "0 0 16 16",
     "aria-hidden": "true" }, svg("path", { class: "ring", d: "M3 11 8 4l5 7Z" })),
-  el("span", null, "The gateway started at ", when(ms, ms), "."));
+  el("span", null, text, " at ", when(ms, ms), "."));
 }
+
+const orderText = (event) => [el("span", { class: "name" }, event.backend), ` was ${event.word} by the operator`];
 
 export function incidentsView({ events, stories, shown }, now) {
   if (!events) {
     return el("p", { class: "quiet" }, "…");
   }
-  const { incidents, starts } = incidentsOf(events, now);
+  const { incidents, starts, orders } = incidentsOf(events, now);
   const items = [...incidents.map((i) => ({ ms: i.start, isOpen: i.isOpen, view: () => incidentItem(i, stories, now) })),
-    ...starts.map((ms) => ({ ms, isOpen: false, view: () => startItem(ms, now) }))]
+    ...starts.map((ms) => ({ ms, isOpen: false, view: () => deedItem(`start${ms}`, ms, "The gateway started") })),
+    ...orders.map((e) => ({ ms: e.ms, isOpen: false, view: () => deedItem(`order${e.id}`, e.ms, orderText(e)) }))]
     .sort((a, b) => b.isOpen - a.isOpen || b.ms - a.ms);
   const days = new Map();
   for (const item of items.slice(0, shown)) {

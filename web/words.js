@@ -65,6 +65,8 @@ export function clock(ms, nowMs) {
   return `${(nowMs - ms < 6 * 86400e3 ? DAY : DATE).format(ms)} ${HOUR.format(ms)}`;
 }
 
+export const weekday = (ms) => DAY.format(ms);
+
 export function dayName(ms, nowMs) {
   const today = new Date(nowMs).toDateString();
   const yesterday = new Date(nowMs - 86400e3).toDateString();

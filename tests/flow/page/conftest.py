@@ -87,10 +87,10 @@ def open_page(browser: Browser):
 
 @pytest.fixture(scope="session")
 def keep_picture():
-    """keep_picture(page, name) keeps a picture of the whole page as an artefact."""
+    """keep_picture(page, name) keeps a picture of the page as an artefact, or of what the window shows."""
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
 
-    def keep(page: Page, name: str) -> None:
-        page.screenshot(path=ARTEFACTS / f"page-{name}.png", full_page=True)
+    def keep(page: Page, name: str, whole: bool = True) -> None:
+        page.screenshot(path=ARTEFACTS / f"page-{name}.png", full_page=whole)
 
     return keep
