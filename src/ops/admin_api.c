@@ -201,29 +201,34 @@ static void on_head(void *owner, struct http_conn *c)
     }
 }
 
+static void serve_route(struct admin_api *api, struct http_conn *c)
+{
+    struct str path = http_conn_request(c)->path;
+    struct arena a;
+    arena_init(&a);
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (str_eq(path, str_from(routes[i].path))) {
+            routes[i].serve(api, c, &a);
+            arena_fini(&a);
+            return;
+        }
+    }
+    refuse(c, 404, "no such path on the admin port", false);
+    arena_fini(&a);
+}
+
 static void on_request(void *owner, struct http_conn *c)
 {
     struct admin_api *api = owner;
-    struct arena a;
-    arena_init(&a);
     struct str path = http_conn_request(c)->path;
-    bool found = page_has(path);
-    if (found) {
+    if (page_has(path)) {
         page_serve(c);
-    }
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]) && !found; i++) {
-        if (str_eq(path, str_from(routes[i].path))) {
-            routes[i].serve(api, c, &a);
-            found = true;
-        }
-    }
-    if (!found && orders_own(path)) {
+    } else if (orders_own(path)) {
         orders_serve(&api->conf.source, c, api->conf.order, api->conf.order_arg,
                      loop_now_ms(api->conf.loop));
-    } else if (!found) {
-        refuse(c, 404, "no such path on the admin port", false);
+    } else {
+        serve_route(api, c);
     }
-    arena_fini(&a);
 }
 
 static void on_fault(void *owner, struct http_conn *c, int status, const char *code,
