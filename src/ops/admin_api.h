@@ -10,10 +10,10 @@
 /*
  * The admin port, served by the control thread: GET / (ops/page), GET /status (`trend=1` with
  * the last hour), GET /explain?model=NAME, GET /metrics (Prometheus), GET /events
- * (ops/events_http), GET /health, and the operator's word by POST /backends/NAME/… (ops/orders).
- * With a token every request but those for the page itself must
- * carry it (Authorization: Bearer). Without one the port is bound to loopback, and a Host
- * that is not a loopback name is refused, so that no web page can reach it by DNS rebinding.
+ * (ops/events_http), GET /health, and the operator's word by POST /backends/NAME/…
+ * (ops/orders). With a token every request but those for the page itself must carry it
+ * (Authorization: Bearer). Without one the port is bound to loopback, and a Host that is not a
+ * loopback name is refused, so that no web page can reach it by DNS rebinding.
  */
 
 struct admin_api_conf {

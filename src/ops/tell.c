@@ -226,7 +226,7 @@ void tell_judgement(json_t *o, const struct status_source *s, const struct backe
     tell_put(o, "since", tell_moment(since_ms, now_ms));
     tell_put(o, "for_s", json_real(tell_seconds(now_ms > since_ms ? now_ms - since_ms : 0)));
     tell_put(o, "operator", ordered ? json_string(ordered) : json_null());
-    tell_put(o, "operator_since", ordered ? moment(since_ms, now_ms) : json_null());
+    tell_put(o, "operator_since", ordered ? tell_moment(since_ms, now_ms) : json_null());
     tell_put(
         o, "held_for_s",
         json_real(v->hold_until_ms > now_ms ? tell_seconds(v->hold_until_ms - now_ms) : 0));
