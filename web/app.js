@@ -207,8 +207,7 @@ async function follow() {
     try {
       if (!page.events) {
         const events = new Events();
-        const hasWord = page.status?.backends.some((b) => "operator" in b);
-        await events.load(getJson, hasWord ? ["gateway", "closed", "operator"] : ["gateway", "closed"]);
+        await events.load(getJson, ["gateway", "closed", "operator"]);
         page.events = events;
         renderIncidents();
       }
