@@ -81,10 +81,11 @@ void json_edit_set(struct json_edit *ed, const char *key, struct str value)
 
 void json_edit_add(struct json_edit *ed, const char *key, struct str value)
 {
+    const struct str name[] = {STR(",\""), str_from(key), STR("\":")};
     CHECK(value.len > 0);
     add_change(ed, (struct json_change){.from = closing_brace(ed),
                                         .to = closing_brace(ed),
-                                        .name = arena_printf(ed->arena, ",\"%s\":", key),
+                                        .name = arena_join(ed->arena, name, 3),
                                         .text = value});
 }
 

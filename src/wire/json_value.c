@@ -1,3 +1,4 @@
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,12 +346,42 @@ enum err json_u64(struct str value, uint64_t max, uint64_t *out)
     return ERR_OK;
 }
 
+/* Most numbers are a few digits and a point: a whole number and a power of ten that are both
+ * exact as doubles, so that one division, which rounds once, gives what strtod does. False for
+ * any other length or spelling, and where the machine would round twice. */
+static bool read_short_double(struct str value, double *out)
+{
+    enum { DIGITS_MAX = 15 };
+    static const double power[DIGITS_MAX] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
+                                             1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
+    uint64_t number = 0;
+    size_t places = 0;
+    bool is_fraction = false;
+    if (value.len > DIGITS_MAX || FLT_EVAL_METHOD != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned digit = (unsigned char)value.ptr[i] - (unsigned)'0';
+        if (digit > 9 && (is_fraction || value.ptr[i] != '.')) {
+            return false;
+        }
+        number = digit > 9 ? number : number * 10 + digit;
+        places += is_fraction;
+        is_fraction |= digit > 9;
+    }
+    *out = (double)number / power[places];
+    return true;
+}
+
 enum err json_double(struct str value, double *out)
 {
     char room[64];
     char *text = room;
     if (!is_number(value)) {
         return ERR_TYPE;
+    }
+    if (read_short_double(value, out)) {
+        return ERR_OK;
     }
     if (value.len < sizeof(room)) {
         memcpy(room, value.ptr, value.len);

@@ -308,6 +308,27 @@ static void expect_double(struct str value, double want)
     assert_true(number >= want && number <= want);
 }
 
+/* Numbers of each length, with the point at each place, against the C library. */
+static void reads_short_doubles_as_the_library_does(void **state)
+{
+    static const char digits[] = "90071992547409931234";
+    (void)state;
+    for (size_t len = 1; len < sizeof(digits); len++) {
+        for (size_t point = 1; point <= len; point++) {
+            char text[32];
+            int size = point < len ? snprintf(text, sizeof(text), "%.*s.%.*s", (int)point,
+                                              digits, (int)(len - point), digits + point)
+                                   : snprintf(text, sizeof(text), "%.*s", (int)len, digits);
+            expect_double(str_of(text, (size_t)size), strtod(text, NULL));
+        }
+    }
+    for (unsigned i = 0; i < 20000; i++) {
+        char text[32];
+        int size = snprintf(text, sizeof(text), "%u.%06u", i % 7, i * 49999 % 1000000);
+        expect_double(str_of(text, (size_t)size), strtod(text, NULL));
+    }
+}
+
 static void reads_doubles(void **state)
 {
     (void)state;
@@ -404,6 +425,7 @@ int main(void)
         cmocka_unit_test(copies_only_strings_with_escapes),
         cmocka_unit_test(reads_whole_numbers),
         cmocka_unit_test(reads_doubles),
+        cmocka_unit_test(reads_short_doubles_as_the_library_does),
         cmocka_unit_test(knows_true),
         cmocka_unit_test(quotes_text),
         cmocka_unit_test(quotes_every_byte_so_that_it_reads_back),
