@@ -1,8 +1,7 @@
 #include "llm/client_reply.h"
 
-#include <string.h>
-
 #include "wire/json.h"
+#include "wire/json_find.h"
 
 enum client_dialect client_dialect_of(struct str path)
 {
@@ -111,34 +110,6 @@ struct client_error client_error_all_down(uint32_t retry_after_s)
                                  .retry_after_s = retry_after_s};
 }
 
-/* The next c from p on, or `end`. */
-static const char *find_char(const char *p, const char *end, char c)
-{
-    const char *at = p < end ? memchr(p, c, (size_t)(end - p)) : NULL;
-    return at ? at : end;
-}
-
-/* False when no member can be called as one of ours: the first byte of such a name is an
- * underscore, and that stands behind a quote or is written as an escape. Much cheaper than to
- * walk over all members. */
-static bool may_hold_ours(struct str object)
-{
-    const char *end = object.ptr + object.len;
-    for (const char *p = find_char(object.ptr + 1, end, '_'); p < end;
-         p = find_char(p + 1, end, '_')) {
-        if (p[-1] == '"') {
-            return true;
-        }
-    }
-    for (const char *p = find_char(object.ptr, end, '\\'); p + 1 < end;
-         p = find_char(p + 2, end, '\\')) {
-        if (p[1] == 'u') {
-            return true;
-        }
-    }
-    return false;
-}
-
 void annotate(struct str object, const struct annotation *an, struct arena *a, struct rope *out)
 {
     struct json_edit je;
@@ -147,8 +118,9 @@ void annotate(struct str object, const struct annotation *an, struct arena *a, s
         return;
     }
     json_edit_init(&je, object, a);
+    /* All our names begin with an underscore; to look for one is much cheaper than a walk. */
     void (*put)(struct json_edit * ed, const char *key, struct str value) =
-        may_hold_ours(object) ? json_edit_set : json_edit_add;
+        json_may_begin_with(object, '_') ? json_edit_set : json_edit_add;
     put(&je, "_backend", json_quote(a, an->backend));
     if (an->degraded) {
         put(&je, "_degraded", STR("true"));
