@@ -270,7 +270,7 @@ static enum err read_wants(struct reading *rd)
 {
     const struct str *v = rd->value;
     struct chat_request *out = rd->out;
-    uint64_t image_bytes = chat_wants_image_bytes(v[MESSAGES], &out->wants.vision);
+    uint64_t image_bytes = chat_wants_image_bytes(&rd->tape, v[MESSAGES], &out->wants.vision);
     out->wants.tools = chat_wants_list(v[TOOLS]) || chat_wants_list(v[FUNCTIONS]);
     out->wants.json_schema = chat_wants_schema(v[RESPONSE_FORMAT]);
     out->wants.logprobs = chat_wants_logprobs(v[LOGPROBS], v[TOP_LOGPROBS]);

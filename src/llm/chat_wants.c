@@ -17,12 +17,14 @@ static uint64_t image_bytes_of(struct str part, bool *has_image)
     return url.len;
 }
 
-uint64_t chat_wants_image_bytes(struct str messages, bool *has_image)
+uint64_t chat_wants_image_bytes(const struct json_tape *tape, struct str messages,
+                                bool *has_image)
 {
     struct json_iter message;
     struct json_iter part;
     uint64_t bytes = 0;
-    if (!json_find_word(messages, STR("\"image_url\""))) {
+    if (!json_tape_may_hold_array(tape, messages) ||
+        !json_find_word(messages, STR("\"image_url\""))) {
         return 0;
     }
     for (json_iter_init(&message, messages); json_iter_next(&message);) {

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "wire/json.h"
 
 /*
  * What members of a chat completion's body ask for that not every backend can do
@@ -12,9 +13,11 @@
  */
 
 /* The bytes of image URLs (most often the images themselves, as base64) in `messages`, an array
- * of objects; *has_image is set when there is one, and left alone else. A body without images
- * is only glanced over. */
-uint64_t chat_wants_image_bytes(struct str messages, bool *has_image);
+ * of objects; *has_image is set when there is one, and left alone else. `tape` is the body's:
+ * where it shows plain texts only, nothing is read again, and any other body without images is
+ * only glanced over. */
+uint64_t chat_wants_image_bytes(const struct json_tape *tape, struct str messages,
+                                bool *has_image);
 
 /* A list with something in it. */
 bool chat_wants_list(struct str value);

@@ -87,6 +87,10 @@ static inline struct str json_tape_root(const struct json_tape *tape)
     return tape->count > 0 ? tape->node[0].value : STR_NONE;
 }
 
+/* False when the tape shows that nothing in `value`, an object or array, is an array, however
+ * deep. True: something may be, or the tape does not go so far. */
+bool json_tape_may_hold_array(const struct json_tape *tape, struct str value);
+
 /* True when `text` is one string and nothing else, as json_check would accept it: for a part of
  * a text whose rest is known. Cheap for short ASCII. */
 bool json_is_quoted(struct str text);

@@ -183,7 +183,8 @@ static const struct json_node *find_node(const struct json_tape *tape, struct st
 {
     size_t low = 0;
     size_t count = tape->count;
-    /* They lie in the order of the text. */
+    /* The whole text, which is asked for most, is the first; they lie in its order. */
+    count = count > 1 && tape->node[0].value.ptr == value.ptr ? 1 : count;
     while (count > 1) {
         size_t half = count / 2;
         low += tape->node[low + half].value.ptr <= value.ptr ? half : 0;
@@ -232,6 +233,20 @@ void json_iter_init_on(struct json_iter *it, const struct json_tape *tape, struc
     } else {
         init_text(it, value);
     }
+}
+
+bool json_tape_may_hold_array(const struct json_tape *tape, struct str value)
+{
+    const struct json_node *outer = find_inside(tape, value);
+    if (!outer) {
+        return true;
+    }
+    for (const struct json_node *n = outer + 1; n < outer + outer->size; n++) {
+        if (!n->has_inside || n->value.ptr[0] == '[') {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* From a key's opening quote to where its value starts. */
@@ -325,7 +340,13 @@ struct pick {
     const struct str *name;
     size_t count;
     struct str *value;
+    uint64_t lengths; /* bit n is set: some name's length is n (modulo 64) */
 };
+
+static inline uint64_t length_bit(struct str name)
+{
+    return UINT64_C(1) << (name.len % 64);
+}
 
 static inline size_t find_name(const struct pick *k, struct str key)
 {
@@ -351,6 +372,10 @@ static __attribute__((noinline)) size_t find_unescaped(const struct pick *k, str
 static inline void take_member(const struct pick *k, struct str key, bool has_escape,
                                const struct str *found)
 {
+    /* Most members are not asked for, and their length tells. */
+    if (!has_escape && (k->lengths & length_bit(key)) == 0) {
+        return;
+    }
     size_t i = has_escape ? find_unescaped(k, key) : find_name(k, key);
     if (i < k->count) {
         k->value[i] = *found;
@@ -377,10 +402,11 @@ static void pick_text(const struct pick *k, struct str object)
 void json_pick(const struct json_tape *tape, struct str object, const struct str *name,
                size_t count, struct str *value)
 {
-    const struct pick k = {.name = name, .count = count, .value = value};
+    struct pick k = {.name = name, .count = count, .value = value};
     const struct json_node *node = find_inside(tape, object);
     for (size_t i = 0; i < count; i++) {
         value[i] = STR_NONE;
+        k.lengths |= length_bit(name[i]);
     }
     if (!node) {
         pick_text(&k, object);

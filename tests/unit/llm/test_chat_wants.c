@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "llm/chat_request.h"
 #include "llm/dialect.h"
 #include "quotes.h"
@@ -93,6 +94,24 @@ static void images_are_no_text(void **state)
         request("[{'role':'user','content':[{'image_url':'http://x/y'}]}]", "").wants.vision);
 }
 
+/* More messages than the tape of a body holds. */
+static void sees_an_image_behind_many_messages(void **state)
+{
+    enum { MESSAGES = 200 };
+    struct buf messages;
+    (void)state;
+    buf_init(&messages, 1 << 16);
+    assert_int_equal(buf_append(&messages, STR("[")), ERR_OK);
+    for (size_t i = 0; i < MESSAGES; i++) {
+        assert_int_equal(buf_append(&messages, STR("{'role':'user','content':'Hi'},")), ERR_OK);
+    }
+    assert_int_equal(
+        buf_append(&messages, STR("{'role':'user','content':[" IMAGE("http://x/y") "]}]\0")),
+        ERR_OK);
+    assert_true(request(buf_str(&messages).ptr, "").wants.vision);
+    buf_fini(&messages);
+}
+
 static void talking_of_images_is_not_showing_them(void **state)
 {
     static const char *const messages[] = {
@@ -174,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reads_what_is_asked_for, begin, end),
         cmocka_unit_test_setup_teardown(images_are_no_text, begin, end),
+        cmocka_unit_test_setup_teardown(sees_an_image_behind_many_messages, begin, end),
         cmocka_unit_test_setup_teardown(talking_of_images_is_not_showing_them, begin, end),
         cmocka_unit_test_setup_teardown(tools_are_part_of_the_prompt, begin, end),
         cmocka_unit_test_setup_teardown(a_refusal_names_the_context, begin, end),

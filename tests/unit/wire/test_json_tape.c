@@ -75,6 +75,41 @@ static void holds_all_of_a_small_text(void **state)
     expect_str(tape.node[3].value, STR("{\"delta\":{}}"));
 }
 
+static void tells_where_no_array_can_be(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool may_hold;
+    } rows[] = {
+        {"[]", false},
+        {"[1,\"[\",{\"a\":{}}]", false},
+        {"{\"a\":\"x\",\"b\":{\"c\":null}}", false},
+        {"[[]]", true},
+        {"[{\"a\":\"x\"},{\"a\":[]}]", true},
+        {"[[[[[1]]]]]", true},
+        {"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":7}}}}}", true}, /* too deep to know */
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct json_tape tape;
+        fill(&tape, str_from(rows[i].text));
+        if (json_tape_may_hold_array(&tape, json_tape_root(&tape)) != rows[i].may_hold) {
+            fail_msg("%s", rows[i].text);
+        }
+    }
+}
+
+static void does_not_tell_of_what_it_does_not_hold(void **state)
+{
+    (void)state;
+    struct json_tape tape;
+    struct str text = STR("{\"a\":{\"b\":1}}");
+    fill(&tape, text);
+    assert_false(json_tape_may_hold_array(&tape, str_of(text.ptr + 5, 7)));
+    assert_true(json_tape_may_hold_array(&tape, str_of(text.ptr + 5, 6)));
+    assert_true(json_tape_may_hold_array(NULL, text));
+}
+
 static void walks_as_the_text_does(void **state)
 {
     (void)state;
@@ -268,6 +303,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_all_of_a_small_text),
+        cmocka_unit_test(tells_where_no_array_can_be),
+        cmocka_unit_test(does_not_tell_of_what_it_does_not_hold),
         cmocka_unit_test(walks_as_the_text_does),
         cmocka_unit_test(leaves_out_what_is_too_deep),
         cmocka_unit_test(gives_up_the_inside_of_what_does_not_fit),
