@@ -5,10 +5,38 @@ static unsigned char fold(char c)
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 
+/* Eight bytes at once; those that are not ASCII stay as they are. */
+static uint64_t fold_word(const char *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = ones * 0x80;
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    uint64_t low = w & ~highs;
+    uint64_t from_a = low + ones * (0x80 - 'A');
+    uint64_t behind_z = low + ones * (0x80 - 'Z' - 1);
+    return w | (from_a & ~behind_z & ~w & highs) >> 2;
+}
+
+/* For a.len == b.len >= 8: the last word may hold bytes again. */
+static bool eq_nocase_words(struct str a, struct str b)
+{
+    size_t last = a.len - sizeof(uint64_t);
+    for (size_t i = 0; i < last; i += sizeof(uint64_t)) {
+        if (fold_word(a.ptr + i) != fold_word(b.ptr + i)) {
+            return false;
+        }
+    }
+    return fold_word(a.ptr + last) == fold_word(b.ptr + last);
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
     if (a.len != b.len) {
         return false;
+    }
+    if (a.len >= sizeof(uint64_t)) {
+        return eq_nocase_words(a, b);
     }
     for (size_t i = 0; i < a.len; i++) {
         if (fold(a.ptr[i]) != fold(b.ptr[i])) {

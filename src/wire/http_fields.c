@@ -8,15 +8,6 @@ enum err http_refuse(struct http_fault *fault, int status, const char *why)
     return ERR_SYNTAX;
 }
 
-bool http_take(struct str *rest, char c)
-{
-    if (rest->len == 0 || rest->ptr[0] != c) {
-        return false;
-    }
-    *rest = str_from_at(*rest, 1);
-    return true;
-}
-
 enum err http_take_version(struct str *rest, int *minor, struct http_fault *fault)
 {
     enum { LEN = sizeof("HTTP/1.1") - 1 };

@@ -17,7 +17,14 @@
 enum err http_refuse(struct http_fault *fault, int status, const char *why);
 
 /* Takes `c` from the front, if it is there. */
-bool http_take(struct str *rest, char c);
+static inline bool http_take(struct str *rest, char c)
+{
+    if (rest->len == 0 || rest->ptr[0] != c) {
+        return false;
+    }
+    *rest = str_from_at(*rest, 1);
+    return true;
+}
 
 /* Takes "HTTP/1.x". 400 when malformed, 505 for other versions. */
 NODISCARD enum err http_take_version(struct str *rest, int *minor, struct http_fault *fault);
