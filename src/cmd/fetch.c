@@ -112,7 +112,7 @@ static void end(struct fetch *f, enum err result)
 static void keep_head(struct fetched *out, const struct http_response *head)
 {
     out->status = head->status;
-    out->head = *head;
+    memcpy(&out->head, head, http_response_size(head));
     for (size_t i = 0; i < head->header_count; i++) {
         out->head.header[i].name = arena_dup(&out->arena, head->header[i].name);
         out->head.header[i].value = arena_dup(&out->arena, head->header[i].value);

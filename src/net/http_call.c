@@ -166,25 +166,31 @@ static void start_body(struct http_call *c)
     }
 }
 
+/* A stream keeps its head as long as it runs: only the headers that there are. */
+static void keep_response(struct http_call *c, const struct http_response *r)
+{
+    size_t size = http_response_size(r);
+    c->response = memcpy(mem_resize(NULL, size), r, size);
+}
+
 /* A complete head, of an interim response or of the final one. */
 static enum err take_head(struct http_call *c, struct str head)
 {
     const char *why = NULL;
-    struct http_response *r = mem_resize(NULL, sizeof(*r));
+    struct http_response r;
     char *copy = mem_resize(NULL, head.len);
     memcpy(copy, head.ptr, head.len);
-    enum err e = http_response_parse(str_of(copy, head.len), is_to_head(c), r, &why);
-    if (e == ERR_OK && r->status < 200) {
+    enum err e = http_response_parse(str_of(copy, head.len), is_to_head(c), &r, &why);
+    if (e == ERR_OK && r.status < 200) {
         c->interims++;
-        e = r->status == 101 || c->interims > INTERIM_MAX ? ERR_SYNTAX : ERR_AGAIN;
+        e = r.status == 101 || c->interims > INTERIM_MAX ? ERR_SYNTAX : ERR_AGAIN;
     }
     if (e == ERR_OK) {
-        c->response = r;
+        keep_response(c, &r);
         c->head = copy;
         return ERR_OK;
     }
     free(copy);
-    free(r);
     return e == ERR_AGAIN ? ERR_OK : e;
 }
 

@@ -58,9 +58,16 @@ struct http_response {
     bool keep_alive;
     enum http_framing framing;
     uint64_t content_length;
-    struct http_header header[HTTP_HEADERS_MAX];
     size_t header_count;
+    struct http_header header[HTTP_HEADERS_MAX];
 };
+
+/* A copy of the response, headers not given left out, is this long: whoever keeps many saves
+ * most of 3 KB. */
+static inline size_t http_response_size(const struct http_response *r)
+{
+    return offsetof(struct http_response, header) + r->header_count * sizeof(r->header[0]);
+}
 
 /* What is wrong, for the client's error and the log. */
 struct http_fault {
