@@ -18,7 +18,7 @@ struct check {
     const char *blocks_end; /* before it a block of sixteen may be read; `start`: nowhere */
     const char *fault;
     enum err why;
-    bool has_escape;                    /* the last string had one; cleared for keys only */
+    bool has_escape;                    /* a string had one since the value's name began */
     bool has_escaped_key;               /* at the top level */
     size_t depth;                       /* brackets open */
     size_t taped_depth;                 /* values in fewer brackets than this go on the tape */
@@ -26,7 +26,7 @@ struct check {
     size_t members;                     /* top-level ones seen */
     uint64_t key_marks;                 /* bit key_mark(k) is set for every top-level key k */
     const char *twin;                   /* the first of key[] that was there before */
-    struct str name;                    /* the last key */
+    struct str name;                    /* of the value to come; none: it is no member */
     struct str key[KEYS_FEW];           /* the first of the top level */
     uint32_t open[JSON_TAPE_DEPTH + 1]; /* on the tape: the value in that many brackets */
     /* What closes the innermost bracket is closer[depth]; closer[0] is of no kind. */
@@ -165,12 +165,15 @@ static __attribute__((noinline)) const char *skip_plain_tail(const struct check 
     unsigned mask = scan_odd(block) >> (p - block);
     return mask != 0 ? p + scan_first(mask) : c->end;
 }
-#endif
 
-/* To the first byte of a string that needs a look, or the end of the text. */
-static inline const char *skip_plain(const struct check *c, const char *p)
+/* As skip_plain, for a string that goes on for longer than a block. */
+static __attribute__((noinline)) const char *skip_plain_far(const struct check *c,
+                                                            const char *p)
 {
-#ifdef __SSE2__
+    enum { STEP = 4 * SCAN_WIDTH };
+    while (c->end - p >= STEP && scan_are_plain(p)) {
+        p += STEP;
+    }
     while (p < c->blocks_end) {
         unsigned mask = scan_odd(p);
         if (mask != 0) {
@@ -179,6 +182,18 @@ static inline const char *skip_plain(const struct check *c, const char *p)
         p += SCAN_WIDTH;
     }
     return skip_plain_tail(c, p);
+}
+#endif
+
+/* To the first byte of a string that needs a look, or the end of the text. */
+static inline const char *skip_plain(const struct check *c, const char *p)
+{
+#ifdef __SSE2__
+    if (p >= c->blocks_end) {
+        return skip_plain_tail(c, p);
+    }
+    unsigned mask = scan_odd(p);
+    return mask != 0 ? p + scan_first(mask) : skip_plain_far(c, p + SCAN_WIDTH);
 #else
     return scan_plain_portable(p, c->end);
 #endif
@@ -220,18 +235,10 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Eight digits at once: no byte but these keeps its upper half when six is added. */
-static inline bool are_digits(const char *p)
-{
-    uint64_t w;
-    memcpy(&w, p, sizeof(w));
-    return ((w & (w + 0x0606060606060606)) & 0xf0f0f0f0f0f0f0f0) == 0x3030303030303030;
-}
-
 static inline const char *check_digits(struct check *c, const char *p)
 {
     const char *first = p;
-    while (c->end - p >= 8 && are_digits(p)) {
+    while (c->end - p >= 8 && scan_are_digits(p)) {
         p += 8;
     }
     while (p < c->end && is_digit(*p)) {
@@ -381,10 +388,9 @@ static inline struct json_node *add_node(struct check *c, const char *p)
     if (tape->count + KEPT_FREE * c->depth >= JSON_TAPE_MAX + KEPT_FREE) {
         return shorten_tape(c);
     }
-    bool is_member = is_in_object(c);
     struct json_node *node = &tape->node[tape->count++];
-    node->key = is_member ? c->name : STR_NONE;
-    node->key_has_escape = is_member && c->has_escape;
+    node->key = c->name;
+    node->key_has_escape = c->has_escape;
     node->has_inside = false;
     node->size = 1;
     node->value.ptr = p;
@@ -424,7 +430,6 @@ static inline const char *check_name(struct check *c, const char *p)
     if (p == c->end || *p != '"') {
         return fail(c, ERR_SYNTAX, p);
     }
-    c->has_escape = false;
     p = check_string(c, p + 1);
     if (!p) {
         return NULL;
@@ -500,8 +505,11 @@ static const char *check_value(struct check *c, const char *p)
 {
     size_t depth;
     do {
+        c->has_escape = false;
         if (is_in_object(c)) {
             p = check_name(c, p);
+        } else {
+            c->name = STR_NONE;
         }
         depth = c->depth;
         p = p ? check_one(c, p) : NULL;

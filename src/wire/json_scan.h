@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -62,14 +63,29 @@ static inline unsigned scan_mask(__m128i hits)
 #endif
 
 #ifdef __SSE2__
-/* Bit n is set where p[n] is not plain. */
-static inline unsigned scan_odd(const char *p)
+/* The sign is set of each byte of a block that is not plain. */
+static inline __m128i scan_odd_signs(const char *p)
 {
     __m128i block = scan_load(p);
     __m128i quoting = _mm_or_si128(scan_equal(block, '"'), scan_equal(block, '\\'));
     /* The sign is set, and stays, below the space and, as this is signed, where not ASCII. */
     __m128i strange = _mm_subs_epi8(block, _mm_set1_epi8(0x20));
-    return scan_mask(_mm_or_si128(quoting, strange));
+    return _mm_or_si128(quoting, strange);
+}
+
+/* Bit n is set where p[n] is not plain. */
+static inline unsigned scan_odd(const char *p)
+{
+    return scan_mask(scan_odd_signs(p));
+}
+
+/* Whether all bytes of four blocks are plain. */
+static inline bool scan_are_plain(const char *p)
+{
+    __m128i front = _mm_or_si128(scan_odd_signs(p), scan_odd_signs(p + SCAN_WIDTH));
+    __m128i back = _mm_or_si128(scan_odd_signs(p + 2 * (ptrdiff_t)SCAN_WIDTH),
+                                scan_odd_signs(p + 3 * (ptrdiff_t)SCAN_WIDTH));
+    return scan_mask(_mm_or_si128(front, back)) == 0;
 }
 
 /* Where the lowest bit of a mask is. */
@@ -92,6 +108,14 @@ static inline const char *scan_plain(const char *p, const char *end)
     }
 #endif
     return scan_plain_portable(p, end);
+}
+
+/* Eight digits at once: no byte but these keeps its upper half when six is added. */
+static inline bool scan_are_digits(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    return ((w & (w + 0x0606060606060606)) & 0xf0f0f0f0f0f0f0f0) == 0x3030303030303030;
 }
 
 /* To the next quote or backslash. */
