@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "gate/attempt_load.h"
 #include "tiers/loads.h"
+#include "tiers/meters.h"
 #include "wire/http_date.h"
 
 enum {
@@ -152,6 +153,16 @@ struct ended_attempt attempt_ended(const struct attempt *a)
                                   .claim = a->pick.claim};
 }
 
+/* For metrics only. */
+static void tell_meters(const struct attempt *a)
+{
+    struct meters *m = tally_meters(a->worker->gateway->tally);
+    meters_usage(m, a->backend->index, a->reply.prompt_tokens, a->reply.completion_tokens);
+    if (a->shape == SHAPE_EVENTS && a->tokens >= 2) {
+        meters_token(m, a->backend->index, a->progress_ms - a->first_content_ms, a->tokens);
+    }
+}
+
 void attempt_close(struct attempt **a)
 {
     struct attempt *gone = *a;
@@ -167,6 +178,7 @@ void attempt_close(struct attempt **a)
         http_call_close(&gone->call);
         board_end(gone->worker->gateway->board, gone->backend->index);
         tell_tokens(gone);
+        tell_meters(gone);
         attempt_load_end(gone);
     }
     reply_fini(&gone->reply);

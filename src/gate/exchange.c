@@ -139,7 +139,11 @@ static void run(struct task *t)
         CHECK(moves < MOVES_MAX);
         x->step = next;
     }
+    if (x->is_timed) {
+        exchange_time_take(x);
+    }
     if (x->step == &step_done) {
+        exchange_time_tally(x);
         end_exchange(x);
     } else {
         timer_arm(x->worker->loop, &x->timer, next_due(x));
@@ -354,6 +358,7 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
         return false;
     }
     x->attempts++;
+    exchange_time_turn(x);
     if (x->model->streams.upstream == UPSTREAM_NEVER) {
         attempt_allow_silence(*out);
     }
@@ -405,6 +410,7 @@ static const struct step *open_attempt(struct exchange *x, const struct pick *p,
     if (!exchange_make_attempt(x, p, tries, way, &x->attempt)) {
         return pass_over(x, p, FAILURE_unmappable);
     }
+    exchange_tally_go_on(x);
     hedge_plan(x);
     return x->is_committed ? &step_relay : &step_await;
 }

@@ -113,6 +113,7 @@ struct exchange {
     struct task task;        /* private, as is the timer */
     struct timer timer;
     bool keeps_transcript;
+    bool is_timed;       /* what this turn takes is the gateway's own time */
     bool is_resuming;    /* broken after its beginning, and nothing new has come yet */
     bool from_the_start; /* the next attempt shall repeat the answer, not continue it */
     bool has_begun;      /* there is content: given to the client, or collected for it */
@@ -154,6 +155,9 @@ struct exchange {
     struct answerer by; /* who gave the content that came last */
     uint64_t broken_at_ms;
     uint32_t broken_backend;   /* index of the one that broke then */
+    uint32_t left_backend;     /* index of the one whose attempt failed last … */
+    bool has_left;             /* … and was left */
+    uint64_t own_us;           /* the gateway's own time so far */
     struct assembly *assembly; /* non-streaming client, streaming backend */
     struct client_error error; /* what the step `fail` says */
     struct counting *counting; /* a tokenizer that is asked; NULL: none */

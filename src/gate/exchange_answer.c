@@ -59,6 +59,7 @@ void exchange_now_answers(struct exchange *x)
 {
     const struct attempt *a = x->attempt;
     hedge_settle(x);
+    exchange_time_turn(x);
     x->by = (struct answerer){
         .backend = a->backend, .tier = a->pick.tier, .plan = a->plan, .member = a->pick.member};
 }

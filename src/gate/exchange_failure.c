@@ -23,6 +23,7 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
     const struct verdict *v = verdict_of(f);
     struct gateway *g = x->worker->gateway;
     answer_note(x, a->backend->name, v->name);
+    exchange_tally_failure(x, f);
     LOG_AT(v->next == NEXT_CLIENT ? LOG_DEBUG : LOG_INFO, "attempt failed",
            LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
            LOG_STR("backend", a->backend->name), LOG_TEXT("reason", v->name),
@@ -189,6 +190,7 @@ const struct step *exchange_next_after(struct exchange *x, enum failure f)
     if (step == RETRY_GIVE_CLIENT) {
         x->error = client_error_of(x);
     }
+    exchange_tally_leave(x);
     drop_attempt(x);
     if (step == RETRY_GIVE_CLIENT) {
         return &step_fail;
@@ -229,6 +231,7 @@ bool exchange_may_attempt(struct exchange *x, const struct backend *at)
         x->is_budgeted = false;
         return true;
     }
+    exchange_tally_over_budget(x);
     tell_refusals(x, budget);
     x->is_over_budget = true;
     x->error = (struct client_error){

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
 #include "gate/exchange_priv.h"
+#include "gate/exchange_tally.h"
 
 /*
  * While the first token is late, a second attempt runs beside the first: whichever has content
@@ -107,9 +108,11 @@ void hedge_settle(struct exchange *x)
 const struct step *hedge_go_on(struct exchange *x)
 {
     tried_add(&x->tried, x->attempt->backend->index);
+    exchange_tally_leave(x);
     attempt_close(&x->attempt);
     x->attempt = x->hedge;
     x->hedge = NULL;
+    exchange_tally_go_on(x);
     exchange_wake(x, WAKE_UPSTREAM); /* what it may have is told in the next phase */
     return NULL;
 }

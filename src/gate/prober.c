@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "net/http_call.h"
 #include "net/upstream.h"
+#include "tiers/meters.h"
 
 enum { PROBE_HEAD_MAX = 16384, PROBE_BODY_MAX = 4096 };
 
@@ -86,6 +87,8 @@ static void report(struct probe *probe, struct probe_result r)
     r.took_ms = (uint32_t)(now_ms - probe->started_ms);
     http_call_close(&probe->call);
     buf_fini(&probe->body);
+    meters_probe(tally_meters(g->tally), probe->backend->index,
+                 r.answered && r.status >= 200 && r.status < 300, r.took_ms);
     r.is_starting = board_view(g->board, probe->backend->index, now_ms).advice.is_starting;
     struct board_change change = board_on_probe(g->board, probe->backend->index, &r, now_ms);
     change.probe_now = false; /* this prober sees to it below */

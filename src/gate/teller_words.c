@@ -141,6 +141,8 @@ enum err teller_hear_guard(struct str body, struct teller_heard *out)
     if (e == ERR_OK) {
         enum guard_word word = guard_word_find(r.state);
         guard_news_set(&out->guard, word, r.reason);
+        out->guard.has_restarts = r.has_restarts;
+        out->guard.restarts = r.restarts;
         e = word == GUARD_SAYS_UNKNOWN ? ERR_TYPE : ERR_OK;
     }
     arena_fini(&a);

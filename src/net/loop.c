@@ -20,6 +20,7 @@ struct loop {
     struct fd_watch wakeup;
     int wakeup_fd; /* an eventfd: written to by other threads */
     uint64_t now_ms;
+    uint64_t woke_us;
     bool is_running;
     bool is_stopping; /* at the end of this turn */
     struct list ready;
@@ -30,8 +31,16 @@ struct loop {
     size_t doomed_cap;
     _Atomic(struct post *) posts; /* last in, first out; turned around by the reader */
     atomic_bool is_stop_asked;
+    struct {
+        _Atomic uint64_t count[LOOP_TURN_BUCKETS];
+        _Atomic uint64_t sum_us;
+        _Atomic uint64_t since_us; /* of the turn under way; 0: it waits */
+    } turns;                       /* written by its thread only, read by any */
     char scratch[LOOP_SCRATCH];
 };
+
+static const uint64_t TURN_MOST_US[LOOP_TURN_BUCKETS] = {
+    1000, 2000, 5000, 10000, 20000, 50000, 100000, 500000, 1000000, 5000000, UINT64_MAX};
 
 /* A task that readies itself or another runs in the next phase, so that a phase always ends. */
 static void run_tasks(struct loop *l)
@@ -145,13 +154,12 @@ static int sooner(int a_ms, int b_ms)
     return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
 }
 
-static int until_first_timer(const struct loop *l)
+static int until_first_timer(const struct loop *l, uint64_t now_ms)
 {
     uint64_t first_ms = timers_first(&l->timers);
     if (first_ms == TIMER_NEVER) {
         return -1;
     }
-    uint64_t now_ms = clock_mono_ms(); /* tasks may have taken their time */
     uint64_t left_ms = first_ms > now_ms ? first_ms - now_ms : 0;
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
@@ -167,15 +175,42 @@ static int turn_uv(struct loop *l)
     return uv_loop_alive(&l->uv) ? uv_backend_timeout(&l->uv) : -1;
 }
 
+/* The only writer adds: no locked instruction is needed. */
+static void count_up(_Atomic uint64_t *to, uint64_t value)
+{
+    uint64_t before = atomic_load_explicit(to, memory_order_relaxed);
+    atomic_store_explicit(to, before + value, memory_order_relaxed);
+}
+
+static void end_turn(struct loop *l, uint64_t took_us)
+{
+    uint32_t bucket = 0;
+    while (took_us > TURN_MOST_US[bucket]) {
+        bucket++;
+    }
+    count_up(&l->turns.sum_us, took_us);
+    count_up(&l->turns.count[bucket], 1);
+    atomic_store_explicit(&l->turns.since_us, 0, memory_order_relaxed);
+}
+
+static void begin_turn(struct loop *l)
+{
+    l->woke_us = clock_mono_us();
+    l->now_ms = l->woke_us / 1000;
+    atomic_store_explicit(&l->turns.since_us, l->woke_us, memory_order_relaxed);
+}
+
 static void turn(struct loop *l)
 {
     timers_fire(&l->timers, l->now_ms);
     run_tasks(l);
     free_doomed(l);
-    int uv_ms = turn_uv(l); /* which may arm timers and ready tasks */
-    int wait_ms = l->ready.count > 0 ? 0 : sooner(uv_ms, until_first_timer(l));
-    watch_set_wait(&l->watches, wait_ms);
-    l->now_ms = clock_mono_ms();
+    int uv_ms = turn_uv(l);            /* which may arm timers and ready tasks */
+    uint64_t end_us = clock_mono_us(); /* tasks may have taken their time */
+    int timer_ms = until_first_timer(l, end_us / 1000);
+    end_turn(l, end_us - l->woke_us);
+    watch_set_wait(&l->watches, l->ready.count > 0 ? 0 : sooner(uv_ms, timer_ms));
+    begin_turn(l);
     watch_set_tell(&l->watches);
     run_tasks(l);
     free_doomed(l);
@@ -185,10 +220,11 @@ void loop_run(struct loop *l)
 {
     l->is_running = true;
     l->is_stopping = false;
-    l->now_ms = clock_mono_ms();
+    begin_turn(l);
     while (!l->is_stopping) {
         turn(l);
     }
+    atomic_store_explicit(&l->turns.since_us, 0, memory_order_relaxed);
     l->is_running = false;
 }
 
@@ -201,6 +237,26 @@ void loop_stop(struct loop *l)
 uv_loop_t *loop_uv(struct loop *l)
 {
     return &l->uv;
+}
+
+uint64_t loop_woke_us(const struct loop *l)
+{
+    return l->woke_us;
+}
+
+void loop_turns(const struct loop *l, struct loop_turns *out)
+{
+    for (uint32_t i = 0; i < LOOP_TURN_BUCKETS; i++) {
+        out->most_us[i] = TURN_MOST_US[i];
+        out->count[i] = atomic_load_explicit(&l->turns.count[i], memory_order_relaxed);
+    }
+    out->sum_us = atomic_load_explicit(&l->turns.sum_us, memory_order_relaxed);
+}
+
+uint64_t loop_busy_us(const struct loop *l, uint64_t now_us)
+{
+    uint64_t since_us = atomic_load_explicit(&l->turns.since_us, memory_order_relaxed);
+    return since_us > 0 && now_us > since_us ? now_us - since_us : 0;
 }
 
 uint64_t loop_now_ms(const struct loop *l)

@@ -72,10 +72,28 @@ void loop_stop(struct loop *l); /* any thread */
  * only along with others.) Not to be run by others. */
 uv_loop_t *loop_uv(struct loop *l);
 struct watch_set *loop_watches(struct loop *l);
+/* When the last wait ended: what happens now began then, or waited since. As clock_mono_us. */
+uint64_t loop_woke_us(const struct loop *l);
 uint64_t
 loop_now_ms(const struct loop *l); /* monotonic (as clock_mono_ms), read after each wait */
 char *loop_scratch(
     struct loop *l); /* LOOP_SCRATCH bytes, shared: valid until the next read on this loop */
+
+/*
+ * How long turns take, the wait not counted: so long whatever becomes ready meanwhile may have
+ * to wait. Any thread may read; the numbers only grow.
+ */
+enum { LOOP_TURN_BUCKETS = 11 };
+struct loop_turns {
+    uint64_t
+        most_us[LOOP_TURN_BUCKETS]; /* inclusive bounds, 1 ms … 5 s; UINT64_MAX: the last */
+    uint64_t count[LOOP_TURN_BUCKETS]; /* not cumulative */
+    uint64_t sum_us;
+};
+void loop_turns(const struct loop *l, struct loop_turns *out);
+
+/* How long the turn that it is in has taken so far; 0 while it waits. Any thread. */
+uint64_t loop_busy_us(const struct loop *l, uint64_t now_us);
 
 /* Readies a task for this turn (or the next, if tasks have run); a ready one stays as it is. */
 void task_init(struct task *t, void (*run)(struct task *t));

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "tiers/meters.h"
 
 typedef _Atomic uint64_t counter;
 
@@ -28,6 +29,7 @@ struct tally {
     counter gaps[TALLY_GAP_BUCKETS];
     counter gaps_sum_ms;
     struct queue_tally *queues; /* one a model */
+    struct meters *meters;
 };
 
 static const uint64_t GAP_MOST_MS[TALLY_GAP_BUCKETS] = {
@@ -86,7 +88,13 @@ struct tally *tally_new(const struct catalog *c)
     t->resumes = mem_alloc(sizeof(counter) * c->backend_count * (c->backend_count + 1));
     t->failed_resumes = mem_alloc(sizeof(counter) * c->backend_count);
     t->queues = mem_alloc(sizeof(struct queue_tally) * (c->model_count + 1));
+    t->meters = meters_new(c);
     return t;
+}
+
+struct meters *tally_meters(const struct tally *t)
+{
+    return t->meters;
 }
 
 void tally_free(struct tally **t)
@@ -101,6 +109,7 @@ void tally_free(struct tally **t)
         free(gone->resumes);
         free(gone->failed_resumes);
         free(gone->queues);
+        meters_free(&gone->meters);
         free(gone);
     }
 }

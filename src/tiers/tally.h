@@ -53,10 +53,14 @@ const char *hedge_result_name(enum hedge_result r); /* "won", … */
 #define TALLY_NONE UINT32_MAX
 
 struct tally;
+struct meters;
 
 /* For the models and backends of the catalog, by their index. */
 struct tally *tally_new(const struct catalog *c);
 void tally_free(struct tally **t);
+
+/* What else is counted for metrics (tiers/meters.h); lives as long as it. */
+struct meters *tally_meters(const struct tally *t);
 
 /* A request has ended; once for each. */
 void tally_end(struct tally *t, uint32_t model, enum outcome o);

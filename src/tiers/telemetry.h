@@ -106,6 +106,8 @@ enum guard_word guard_word_find(struct str name);
 
 struct guard_news {
     enum guard_word word;
+    bool has_restarts;
+    uint64_t restarts; /* as it counts them */
     char why[NEWS_WHY_SIZE];
 };
 

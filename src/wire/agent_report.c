@@ -95,6 +95,8 @@ enum err guard_report_read(struct str body, struct arena *a, struct guard_report
         return e;
     }
     bool is_one = take_text(json_get(root, "state"), a, &out->state) && out->state.len > 0 &&
-                  take_text(json_get(root, "reason"), a, &out->reason);
+                  take_text(json_get(root, "reason"), a, &out->reason) &&
+                  take_number(json_path(root, "restarts", "total", NULL), &out->has_restarts,
+                              &out->restarts);
     return is_one ? ERR_OK : ERR_TYPE;
 }

@@ -46,6 +46,8 @@ NODISCARD enum err agent_report_read(struct str body, struct arena *a,
 struct guard_report {
     struct str state;
     struct str reason;
+    bool has_restarts;
+    uint64_t restarts; /* of the backend, since the guard started */
 };
 
 /* Likewise. */

@@ -347,6 +347,12 @@ uint64_t loop_now_ms(const struct loop *l)
     return kernel.now_ms;
 }
 
+/* A turn takes no time here. */
+uint64_t loop_woke_us(const struct loop *l)
+{
+    return loop_now_ms(l) * 1000;
+}
+
 char *loop_scratch(struct loop *l)
 {
     return l->scratch;

@@ -494,6 +494,58 @@ static void closes_what_is_still_open_when_freed(void **state)
     loop_free(&l);
 }
 
+/* --- how long turns take --- */
+
+struct lazy {
+    struct task task;
+    struct loop *loop;
+    uint64_t busy_us; /* as seen in the middle of its turn */
+};
+
+static void run_lazily(struct task *t)
+{
+    struct lazy *l = container_of(t, struct lazy, task);
+    uint64_t until_us = loop_woke_us(l->loop) + 12000;
+    while (clock_mono_us() < until_us) {
+    }
+    l->busy_us = loop_busy_us(l->loop, clock_mono_us());
+}
+
+static uint64_t turns_over_10_ms(const struct loop_turns *t)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < LOOP_TURN_BUCKETS; i++) {
+        count += t->most_us[i] > 10000 ? t->count[i] : 0;
+    }
+    return count;
+}
+
+static void a_long_turn_is_counted_as_one(void **state)
+{
+    struct lazy lazy = {.loop = *state};
+    struct loop_turns t;
+    loop_turns(lazy.loop, &t);
+    assert_int_equal(t.sum_us, 0);
+    task_init(&lazy.task, run_lazily);
+    task_ready(lazy.loop, &lazy.task);
+    turn_times(lazy.loop, 3);
+    loop_turns(lazy.loop, &t);
+    assert_true(t.sum_us >= 12000);
+    assert_true(turns_over_10_ms(&t) >= 1);
+    assert_true(lazy.busy_us >= 12000);
+    assert_int_equal(loop_busy_us(lazy.loop, clock_mono_us()), 0);
+}
+
+static void bounds_of_turns_rise(void **state)
+{
+    struct loop_turns t;
+    loop_turns(*state, &t);
+    for (uint32_t i = 1; i < LOOP_TURN_BUCKETS; i++) {
+        assert_true(t.most_us[i] > t.most_us[i - 1]);
+    }
+    assert_int_equal(t.most_us[LOOP_TURN_BUCKETS - 1], UINT64_MAX);
+}
+
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, make_loop, free_loop)
 
 int main(void)
@@ -516,6 +568,8 @@ int main(void)
         LOOP_TEST(says_the_time_of_the_monotonic_clock),
         LOOP_TEST(posts_of_many_threads_all_arrive_in_the_order_of_each),
         LOOP_TEST(can_be_stopped_by_another_thread),
+        LOOP_TEST(a_long_turn_is_counted_as_one),
+        LOOP_TEST(bounds_of_turns_rise),
         cmocka_unit_test(closes_what_is_still_open_when_freed),
     };
     return cmocka_run_group_tests_name("net/loop", tests, NULL, NULL);

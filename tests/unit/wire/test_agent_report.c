@@ -131,6 +131,15 @@ static void what_a_guard_says_is_read(void **state)
     assert_str(g.state, "LOADING");
     assert_str(g.reason, "health answers 503");
     assert_int_equal(guard_report_read(STR("{\"state\":\"READY\"}"), &a, &g), ERR_OK);
+    assert_false(g.has_restarts);
+    assert_int_equal(
+        guard_report_read(STR("{\"state\":\"READY\",\"restarts\":{\"total\":3}}"), &a, &g),
+        ERR_OK);
+    assert_true(g.has_restarts);
+    assert_int_equal(g.restarts, 3);
+    assert_int_equal(
+        guard_report_read(STR("{\"state\":\"READY\",\"restarts\":{\"total\":-1}}"), &a, &g),
+        ERR_TYPE);
     assert_int_equal(guard_report_read(STR("{\"state\":1}"), &a, &g), ERR_TYPE);
     assert_int_equal(guard_report_read(STR("{\"reason\":\"x\"}"), &a, &g), ERR_TYPE);
     assert_int_equal(guard_report_read(STR("{\"state\":\"x\",\"reason\":1}"), &a, &g),
