@@ -10,6 +10,7 @@
 #include "cmd/events_cmd.h"
 #include "cmd/explain_cmd.h"
 #include "cmd/guard_cmd.h"
+#include "cmd/metrics_table.h"
 #include "cmd/operator_cmd.h"
 #include "cmd/options.h"
 #include "cmd/serve.h"
@@ -62,6 +63,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(name, PROBE_COMMAND) == 0) { /* the agent's own child, for nobody else */
         return probe_child_main(argc - 1, argv + 1);
+    }
+    if (strcmp(name, METRICS_TABLE_COMMAND) == 0) { /* for our own tools */
+        return metrics_table_main();
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(name, commands[i]->name) == 0) {

@@ -44,6 +44,7 @@ struct serve {
     struct chronicle *chronicle;
     struct admin_api *admin;
     struct worker_thread *threads;
+    struct loop **loops; /* control's, then the workers' */
     size_t thread_count;
     size_t running;
     int *fds; /* worker-major: fds[w * listen_count + i] */
@@ -197,6 +198,7 @@ static void start_workers(struct serve *s)
         t->ended = (struct post){.run = on_worker_ended, .arg = s};
         t->worker =
             worker_new(s->gateway, (uint32_t)i, &s->fds[i * listen_count], listen_count);
+        s->loops[i + 1] = t->worker->loop;
     }
     for (size_t i = 0; i < s->thread_count; i++) {
         CHECK(uv_thread_create(&s->threads[i].thread, thread_main, &s->threads[i]) == 0);
@@ -285,7 +287,9 @@ static void start_control(struct serve *s)
                                             .processes = g->processes,
                                             .draining = &g->draining,
                                             .connections = &g->connections,
-                                            .started_wall_ms = g->started_wall_ms}});
+                                            .started_wall_ms = g->started_wall_ms,
+                                            .loops = s->loops,
+                                            .loop_count = s->thread_count + 1}});
 }
 
 static void run(struct serve *s)
@@ -317,6 +321,8 @@ static int serve(struct settings *settings)
     int code = CMD_FAILED;
     s.loop = loop_new();
     s.threads = mem_alloc(sizeof(s.threads[0]) * s.thread_count);
+    s.loops = mem_alloc(sizeof(s.loops[0]) * (s.thread_count + 1));
+    s.loops[0] = s.loop;
     enum err e = gateway_new(settings, &s.gateway, &why);
     if (e != ERR_OK) {
         fprintf(stderr, "fallthrough: %s\n", why);
@@ -329,6 +335,7 @@ static int serve(struct settings *settings)
     loop_free(&s.loop);
     gateway_free(&s.gateway);
     free(s.threads);
+    free(s.loops);
     free(s.fds);
     return code;
 }

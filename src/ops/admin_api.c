@@ -266,6 +266,7 @@ struct admin_api *admin_api_start(const struct admin_api_conf *conf)
     api->conf.source.rates = api->rates;
     api->watch = model_watch_new(conf->source.catalog, loop_now_ms(conf->loop));
     api->conf.source.watch = api->watch;
+    api->conf.source.chronicle = conf->chronicle;
     api->events = events_http_start(conf->loop, conf->chronicle);
     api->server = http_server_new(conf->loop, &limits, &handler, NULL, &api->connections);
     api->listener = listener_start(conf->loop, conf->fd, on_accept, api);

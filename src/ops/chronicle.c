@@ -165,6 +165,11 @@ bool chronicle_has_history(const struct chronicle *c)
     return c->history != NULL;
 }
 
+bool chronicle_is_written(const struct chronicle *c)
+{
+    return !c->history || history_is_written(c->history);
+}
+
 void chronicle_ask(struct chronicle *c, struct history_query *q)
 {
     if (c->history) {

@@ -41,6 +41,9 @@ struct event_ring *chronicle_ring(struct chronicle *c); /* lives as long */
 /* True when more than the ring can be asked for. */
 bool chronicle_has_history(const struct chronicle *c);
 
+/* With a history: whether its file takes what is to be written. */
+bool chronicle_is_written(const struct chronicle *c);
+
 /* q->done runs later, on the loop. */
 void chronicle_ask(struct chronicle *c, struct history_query *q);
 

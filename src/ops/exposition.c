@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-enum { DECIMALS_MAX = 9, MS_DECIMALS = 3 };
+enum { DECIMALS_MAX = 9 };
 
 const char *metric_kind_name(enum metric_kind kind)
 {
@@ -89,8 +89,8 @@ void exposition_begin(struct exposition *e, const struct family *f)
     put(e, STR("\n"));
 }
 
-/* `le` is the bound of a bucket in ms; NULL: it is none. */
-static void put_labels(struct exposition *e, const struct str *values, const uint64_t *le)
+/* `le` is the bound of a bucket; NULL: it is none. */
+static void put_labels(struct exposition *e, const struct str *values, const struct figure *le)
 {
     const char *const *names = e->family->labels;
     struct str mark = STR("{");
@@ -105,10 +105,10 @@ static void put_labels(struct exposition *e, const struct str *values, const uin
     if (le) {
         put(e, mark);
         put(e, STR("le=\""));
-        if (*le == UINT64_MAX) {
+        if (le->value == UINT64_MAX) {
             put(e, STR("+Inf"));
         } else {
-            put_figure(e, (struct figure){*le, MS_DECIMALS});
+            put_figure(e, *le);
         }
         put(e, STR("\""));
     }
@@ -134,12 +134,12 @@ void exposition_put(struct exposition *e, const struct str *values, struct figur
     put_sample(e, "", values, f);
 }
 
-static void put_bucket(struct exposition *e, const struct str *values, uint64_t most_ms,
+static void put_bucket(struct exposition *e, const struct str *values, struct figure most,
                        uint64_t count)
 {
     put(e, str_from(e->family->name));
     put(e, STR("_bucket"));
-    put_labels(e, values, &most_ms);
+    put_labels(e, values, &most);
     put(e, STR(" "));
     put_figure(e, (struct figure){count, 0});
     put(e, STR("\n"));
@@ -150,14 +150,14 @@ void exposition_put_times(struct exposition *e, const struct str *values,
 {
     uint64_t total = 0;
     CHECK(e->family->kind == METRIC_HISTOGRAM);
-    CHECK(h->bucket_count > 0 && h->most_ms[h->bucket_count - 1] == UINT64_MAX);
+    CHECK(h->bucket_count > 0 && h->most[h->bucket_count - 1] == UINT64_MAX);
     for (size_t i = 0; i < h->bucket_count; i++) {
         bool is_last = i + 1 == h->bucket_count;
         total += h->count[i];
-        if (is_last || h->most_ms[i + 1] != h->most_ms[i]) {
-            put_bucket(e, values, h->most_ms[i], total);
+        if (is_last || h->most[i + 1] != h->most[i]) {
+            put_bucket(e, values, (struct figure){h->most[i], h->decimals}, total);
         }
     }
-    put_sample(e, "_sum", values, (struct figure){h->sum_ms, MS_DECIMALS});
+    put_sample(e, "_sum", values, (struct figure){h->sum, h->decimals});
     put_sample(e, "_count", values, (struct figure){total, 0});
 }

@@ -15,7 +15,7 @@
 
 #define EXPOSITION_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-enum { LABELS_MAX = 3 };
+enum { LABELS_MAX = 4 };
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 const char *metric_kind_name(enum metric_kind kind); /* "counter", … */
@@ -34,14 +34,16 @@ struct figure {
 };
 
 /*
- * Times in whole ms, sorted into buckets with inclusive upper bounds, the last of which is
- * UINT64_MAX. Bounds do not fall; buckets with equal bounds are written as one.
+ * Times in whole units of 10^-decimals s, sorted into buckets with inclusive upper bounds, the
+ * last of which is UINT64_MAX. Bounds do not fall; buckets with equal bounds are written as
+ * one.
  */
 struct histogram {
-    const uint64_t *most_ms;
+    const uint64_t *most;
     const uint64_t *count; /* of each bucket alone */
     size_t bucket_count;
-    uint64_t sum_ms;
+    uint64_t sum;
+    uint32_t decimals; /* 3: ms, 6: µs */
 };
 
 struct exposition {

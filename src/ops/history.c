@@ -31,6 +31,7 @@ struct history {
     struct history_query *first;
     struct history_query **end;
     uint64_t lost;
+    bool is_unwritten; /* is_failing, for others */
 
     /* the thread's own: */
     struct history_db *db; /* NULL: not open now */
@@ -45,6 +46,14 @@ struct history {
 
 /* --- failing --- */
 
+static void tell_failing(struct history *h, bool is_failing)
+{
+    h->is_failing = is_failing;
+    CHECK(pthread_mutex_lock(&h->lock) == 0);
+    h->is_unwritten = is_failing;
+    CHECK(pthread_mutex_unlock(&h->lock) == 0);
+}
+
 static void fail(struct history *h, const char *why)
 {
     if (!h->is_failing) {
@@ -54,7 +63,7 @@ static void fail(struct history *h, const char *why)
     } else if (h->retry_after_ms * 2 <= RETRY_MAX_MS) {
         h->retry_after_ms *= 2;
     }
-    h->is_failing = true;
+    tell_failing(h, true);
     h->retry_ms = clock_mono_ms() + h->retry_after_ms;
     history_db_close(&h->db);
 }
@@ -62,7 +71,7 @@ static void fail(struct history *h, const char *why)
 static void note_fine(struct history *h)
 {
     if (h->is_failing) {
-        h->is_failing = false;
+        tell_failing(h, false);
         log_info("history is written again", LOG_TEXT("file", h->path),
                  LOG_NUM("lost", history_lost(h)));
     }
@@ -277,4 +286,12 @@ uint64_t history_lost(struct history *h)
     uint64_t lost = h->lost;
     CHECK(pthread_mutex_unlock(&h->lock) == 0);
     return lost;
+}
+
+bool history_is_written(struct history *h)
+{
+    CHECK(pthread_mutex_lock(&h->lock) == 0);
+    bool is_unwritten = h->is_unwritten;
+    CHECK(pthread_mutex_unlock(&h->lock) == 0);
+    return !is_unwritten;
 }

@@ -52,5 +52,9 @@ struct history_query {
 
 void history_ask(struct history *h, struct history_query *q);
 
+/* Whether the file takes what is to be written, by the last try; true before the first. Any
+ * thread. */
+bool history_is_written(struct history *h);
+
 /* Lost because the file could not be written for too long. Any thread. */
 uint64_t history_lost(struct history *h);

@@ -8,9 +8,10 @@
 #include "ops/status.h"
 
 /*
- * The metrics of GET /metrics: one table, a row a family. From it come the text, with HELP and
- * TYPE, and docs/metrics.md, which a test compares with it. To add a metric, add a row, its
- * writer and its line there.
+ * The metrics of GET /metrics: one table, a row a family, in a file a subject
+ * (ops/metrics_*.c). From it come the text, with HELP and TYPE, and the table in
+ * docs/metrics.md, which tools/metrics_products.py writes and a test compares. To add a metric,
+ * add a row and its writer, and run that.
  *
  * Values are read from atomics that workers write without waiting for anybody, so a scrape
  * stops nobody; it sees each number as it is at some moment of the scrape. Label values are
@@ -21,6 +22,7 @@
 struct scrape {
     const struct status_source *source;
     uint64_t now_ms;
+    const struct meters *meters;
     struct process_figures process;
 };
 
@@ -30,7 +32,8 @@ struct metric {
 };
 
 /* In the order of the text. */
-const struct metric *metrics_table(size_t *count);
+size_t metrics_count(void);
+const struct metric *metrics_at(size_t index);
 
 /* All of them, into e. False: they are longer than e allows, and e is not whole. */
 bool metrics_write(const struct status_source *source, uint64_t now_ms, struct exposition *e);

@@ -17,6 +17,9 @@
  * command line. Keys and addresses with user data are not in it.
  */
 
+struct chronicle;
+struct loop;
+
 struct status_source {
     const struct catalog *catalog;
     const struct board *board;
@@ -28,6 +31,9 @@ struct status_source {
     const _Atomic bool *draining;
     const _Atomic uint32_t *connections;
     uint64_t started_wall_ms;
+    struct chronicle *chronicle; /* for metrics; NULL: none */
+    struct loop *const *loops;   /* likewise: of control, then of each worker */
+    size_t loop_count;
 };
 
 /*

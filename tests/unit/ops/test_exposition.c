@@ -141,7 +141,7 @@ static void buckets_are_cumulative_and_infinity_is_the_count(void **state)
     (void)state;
     begin(&e, &TIMES);
     exposition_put_times(&e, (const struct str[]){STR("q\"")},
-                         &(struct histogram){most_ms, count, 4, 12345});
+                         &(struct histogram){most_ms, count, 4, 12345, 3});
     assert_samples(&e, "x_seconds_bucket{a=\"q\\\"\",le=\"0.001\"} 3\n"
                        "x_seconds_bucket{a=\"q\\\"\",le=\"0.02\"} 3\n"
                        "x_seconds_bucket{a=\"q\\\"\",le=\"1\"} 7\n"
@@ -157,7 +157,7 @@ static void buckets_with_one_bound_are_written_once(void **state)
     struct exposition e;
     (void)state;
     begin(&e, &BARE_TIMES);
-    exposition_put_times(&e, NULL, &(struct histogram){most_ms, count, 6, 0});
+    exposition_put_times(&e, NULL, &(struct histogram){most_ms, count, 6, 0, 3});
     assert_samples(&e, "x_seconds_bucket{le=\"0\"} 1\n"
                        "x_seconds_bucket{le=\"0.001\"} 7\n"
                        "x_seconds_bucket{le=\"0.005\"} 15\n"
@@ -173,7 +173,7 @@ static void an_empty_histogram_is_all_zeros(void **state)
     struct exposition e;
     (void)state;
     begin(&e, &BARE_TIMES);
-    exposition_put_times(&e, NULL, &(struct histogram){most_ms, count, 2, 0});
+    exposition_put_times(&e, NULL, &(struct histogram){most_ms, count, 2, 0, 3});
     assert_samples(&e, "x_seconds_bucket{le=\"0.001\"} 0\n"
                        "x_seconds_bucket{le=\"+Inf\"} 0\n"
                        "x_seconds_sum 0\n"

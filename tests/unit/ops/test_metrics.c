@@ -10,7 +10,9 @@
 
 #include "../tiers/small_catalog.h"
 #include "base/conf.h"
+#include "net/loop.h"
 #include "ops/metrics.h"
+#include "tiers/meters.h"
 
 enum { T0 = 1000000, TEXT_MAX = 1 << 20 };
 
@@ -81,6 +83,20 @@ static void everything_is_there_from_the_start_as_zero(void **state)
                        "fallthrough_requests_total{model=\"m\",outcome=\"ok\"} 0",
                        "fallthrough_requests_total{model=\"m\",outcome=\"client_left\"} 0",
                        "fallthrough_requests_total{model=\"\",outcome=\"refused\"} 0",
+                       "fallthrough_model_can_serve{model=\"m\"} 1",
+                       "fallthrough_model_tier{model=\"m\"} 1",
+                       "fallthrough_answers_total{model=\"m\",backend=\"b2\",tier=\"2\","
+                       "outcome=\"interrupted\"} 0",
+                       "fallthrough_failovers_total{from=\"b0\",to=\"b7\"} 0",
+                       "fallthrough_retry_budget_exhausted_total{model=\"m\"} 0",
+                       "fallthrough_prompt_tokens_total{backend=\"b1\"} 0",
+                       "fallthrough_token_seconds_count{backend=\"b1\"} 0",
+                       "fallthrough_probes_total{backend=\"b1\",result=\"failed\"} 0",
+                       "fallthrough_probe_seconds_bucket{backend=\"b1\",le=\"20\"} 0",
+                       "fallthrough_backend_hold_seconds{backend=\"b1\"} 0",
+                       "fallthrough_own_seconds_bucket{le=\"0.00001\"} 0",
+                       "fallthrough_own_seconds_bucket{le=\"0.1\"} 0",
+                       "fallthrough_own_seconds_count 0",
                        "fallthrough_hedges_total{model=\"m\",result=\"lost\"} 0",
                        "fallthrough_resumes_total{from=\"b0\",to=\"b7\",result=\"ok\"} 0",
                        "fallthrough_resumes_total{from=\"b7\",to=\"\",result=\"failed\"} 0",
@@ -169,6 +185,98 @@ static void shows_what_was_tallied(void **state)
                       });
 }
 
+static void shows_what_the_meters_say(void **state)
+{
+    struct fixture *f = *state;
+    struct meters *m = tally_meters(f->tally);
+    meters_answer(m, 0, 2, ANSWER_OK);
+    meters_answer(m, 0, 0, ANSWER_CLIENT_LEFT);
+    meters_failure(m, 0, FAILURE_reset);
+    meters_failover(m, 0, 2);
+    meters_over_budget(m, 0);
+    meters_usage(m, 1, 100, 20);
+    meters_token(m, 1, 100, 11);
+    meters_probe(m, 1, false, 70);
+    meters_own(m, 5, 42);
+    meters_own(m, 6, 400);
+    assert_written(f,
+                   (const char *const[]){
+                       "fallthrough_answers_total{model=\"m\",backend=\"b2\",tier=\"2\","
+                       "outcome=\"ok\"} 1",
+                       "fallthrough_answers_total{model=\"m\",backend=\"b0\",tier=\"1\","
+                       "outcome=\"client_left\"} 1",
+                       "fallthrough_attempt_failures_total{backend=\"b0\",reason=\"reset\"} 1",
+                       "fallthrough_failovers_total{from=\"b0\",to=\"b2\"} 1",
+                       "fallthrough_retry_budget_exhausted_total{model=\"m\"} 1",
+                       "fallthrough_prompt_tokens_total{backend=\"b1\"} 100",
+                       "fallthrough_completion_tokens_total{backend=\"b1\"} 20",
+                       "fallthrough_usage_reports_total{backend=\"b1\"} 1",
+                       "fallthrough_token_seconds_bucket{backend=\"b1\",le=\"0.005\"} 0",
+                       "fallthrough_token_seconds_bucket{backend=\"b1\",le=\"0.01\"} 1",
+                       "fallthrough_token_seconds_sum{backend=\"b1\"} 0.01",
+                       "fallthrough_probes_total{backend=\"b1\",result=\"failed\"} 1",
+                       "fallthrough_probe_seconds_sum{backend=\"b1\"} 0.07",
+                       "fallthrough_own_seconds_bucket{le=\"0.00002\"} 0",
+                       "fallthrough_own_seconds_bucket{le=\"0.00005\"} 1",
+                       "fallthrough_own_seconds_bucket{le=\"0.0005\"} 2",
+                       "fallthrough_own_seconds_sum 0.000442",
+                       "fallthrough_own_seconds_count 2",
+                       NULL,
+                   });
+}
+
+static void a_model_s_tier_is_the_first_with_somebody_usable(void **state)
+{
+    struct fixture *f = *state;
+    const struct failed_attempt died = {.failure = FAILURE_reset, .is_first_500 = true};
+    (void)board_on_failure(f->board, 0, &died, T0);
+    (void)board_on_failure(f->board, 1, &died, T0);
+    assert_written(f,
+                   (const char *const[]){"fallthrough_model_tier{model=\"m\"} 2",
+                                         "fallthrough_model_can_serve{model=\"m\"} 1", NULL});
+    (void)board_on_failure(f->board, 2, &died, T0);
+    assert_written(f,
+                   (const char *const[]){"fallthrough_model_tier{model=\"m\"} 0",
+                                         "fallthrough_model_can_serve{model=\"m\"} 0", NULL});
+}
+
+static void a_backend_that_wants_to_be_left_alone_is_held(void **state)
+{
+    struct fixture *f = *state;
+    (void)board_on_failure(
+        f->board, 1, &(struct failed_attempt){.failure = FAILURE_http_429, .hold_ms = 1500},
+        T0);
+    assert_written(
+        f, (const char *const[]){"fallthrough_backend_hold_seconds{backend=\"b1\"} 1.5",
+                                 "fallthrough_backend_hold_seconds{backend=\"b0\"} 0", NULL});
+}
+
+static void tells_what_guards_say_where_they_say_it(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_news n = {.has_restarts = true, .restarts = 3};
+    guard_news_set(&n, GUARD_SAYS_READY, STR("well"));
+    (void)telemetry_set_guard(board_telemetry(f->board), 1, &n, T0);
+    assert_written(f, (const char *const[]){
+                          "fallthrough_backend_guard_restarts_total{backend=\"b1\"} 3", NULL});
+}
+
+static void each_loop_has_its_turns(void **state)
+{
+    struct fixture f = *(struct fixture *)*state;
+    struct loop *loops[] = {loop_new(), loop_new()};
+    f.source.loops = loops;
+    f.source.loop_count = 2;
+    assert_written(&f,
+                   (const char *const[]){
+                       "fallthrough_loop_turn_seconds_bucket{loop=\"control\",le=\"0.001\"} 0",
+                       "fallthrough_loop_turn_seconds_count{loop=\"0\"} 0",
+                       "fallthrough_loop_busy_seconds{loop=\"control\"} 0",
+                       "fallthrough_loop_busy_seconds{loop=\"0\"} 0", NULL});
+    loop_free(&loops[0]);
+    loop_free(&loops[1]);
+}
+
 static size_t count_of(struct str text, struct str needle)
 {
     size_t count = 0;
@@ -197,10 +305,12 @@ static void with_many_backends_only_pairs_that_occurred_are_written(void **state
     f.source.board = board;
     tally_resumed(tally, 3, 4, 1);
     tally_resumed(tally, 5, 5, 1);
+    meters_failover(tally_meters(tally), 3, 4);
     exposition_init(&e, TEXT_MAX);
     assert_true(metrics_write(&f.source, T0, &e));
     assert_int_equal(count_of(buf_str(&e.out), STR("\nfallthrough_resumes_total{")),
                      2 + 2 * MANY);
+    assert_int_equal(count_of(buf_str(&e.out), STR("\nfallthrough_failovers_total{")), 1);
     exposition_fini(&e);
     board_free(&board);
     tally_free(&tally);
@@ -230,12 +340,11 @@ static bool is_name(struct str name)
 
 static void names_keep_the_rules(void **state)
 {
-    size_t count = 0;
-    const struct metric *table = metrics_table(&count);
+    size_t count = metrics_count();
     (void)state;
     assert_true(count > 0);
     for (size_t i = 0; i < count; i++) {
-        const struct family *f = &table[i].family;
+        const struct family *f = &metrics_at(i)->family;
         struct str name = str_from(f->name);
         assert_true(is_name(name));
         assert_true(str_starts(name, STR("fallthrough_")) || str_starts(name, STR("process_")));
@@ -247,7 +356,7 @@ static void names_keep_the_rules(void **state)
             assert_string_not_equal(f->labels[k], "le");
         }
         for (size_t k = 0; k < i; k++) {
-            assert_string_not_equal(f->name, table[k].family.name);
+            assert_string_not_equal(f->name, metrics_at(k)->family.name);
         }
     }
 }
@@ -267,20 +376,19 @@ static void documentation_has_the_table_row_by_row(void **state)
 {
     char *docs = NULL;
     size_t len = 0;
-    size_t count = 0;
+    size_t count = metrics_count();
     struct arena a;
     struct str rows = STR("");
     (void)state;
     arena_init(&a);
     assert_int_equal(conf_read_file(METRICS_MD, CONF_FILE_MAX, &docs, &len), ERR_OK);
-    const struct metric *table = metrics_table(&count);
     for (size_t i = 0; i < count; i++) {
-        struct str row = row_of(&table[i].family, &a);
+        struct str row = row_of(&metrics_at(i)->family, &a);
         rows = arena_join(&a, (const struct str[]){rows, row}, 2);
     }
     bool is_documented = str_has(str_of(docs, len), rows);
     if (!is_documented) {
-        print_error("docs/metrics.md needs these rows, one after another:\n");
+        print_error("tools/metrics_products.py would write these rows to docs/metrics.md:\n");
     }
     while (!is_documented && rows.len > 0) {
         struct str row = str_cut(&rows, '\n');
@@ -298,6 +406,11 @@ int main(void)
         METRICS_TEST(everything_is_there_from_the_start_as_zero),
         METRICS_TEST(shows_what_the_board_knows),
         METRICS_TEST(shows_what_was_tallied),
+        METRICS_TEST(shows_what_the_meters_say),
+        METRICS_TEST(a_model_s_tier_is_the_first_with_somebody_usable),
+        METRICS_TEST(a_backend_that_wants_to_be_left_alone_is_held),
+        METRICS_TEST(tells_what_guards_say_where_they_say_it),
+        METRICS_TEST(each_loop_has_its_turns),
         METRICS_TEST(with_many_backends_only_pairs_that_occurred_are_written),
         METRICS_TEST(says_when_it_does_not_fit),
         METRICS_TEST(names_keep_the_rules),
