@@ -112,6 +112,11 @@ streams: {{upstream: never, calibrate: 0}}
 log: {{level: info}}
 """
 
+# Whatever tells what happens, and can be switched on: watched.py compares a gateway with all of it with a bare one.
+WATCHED = (
+    "history: {folder}/history.db",
+)
+
 
 @dataclasses.dataclass
 class Plan:

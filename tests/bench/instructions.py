@@ -6,6 +6,7 @@ exchange alone. tests/bench/instructions.json has a number for each; more than 3
 exchange dearer on purpose, or cheaper, puts the new numbers there (--write) and says why in the commit.
 
     instructions.py BUILD [--write]     BUILD: a folder like build-check, with tests/bench
+    instructions.py BUILD --watched     the same with everything switched on that tells what happens (WATCHED in bench.py)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import tempfile
 import time
 import urllib.request
 
-from bench import FALLTHROUGH, free_ports
+from bench import FALLTHROUGH, WATCHED, free_ports
 
 NUMBERS = pathlib.Path(__file__).with_name("instructions.json")
 MORE_MAX = 0.03
@@ -71,7 +72,7 @@ def wait_ready(program: subprocess.Popen, port: int) -> None:
     sys.exit("instructions: the program under callgrind is not ready")
 
 
-def count(build: pathlib.Path, case: Case, exchanges: int) -> int:
+def count(build: pathlib.Path, case: Case, exchanges: int, more: tuple[str, ...]) -> int:
     """Instructions of a whole run of the program with so many exchanges."""
     tools = build / "tests" / "bench"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -81,7 +82,8 @@ def count(build: pathlib.Path, case: Case, exchanges: int) -> int:
         folder = pathlib.Path(name)
         plain, admin = free_ports(2)
         (folder / "conf").write_text(FALLTHROUGH.format(
-            plain=plain, admin=admin, backend=mock.stdout.readline().split()[1]))
+            plain=plain, admin=admin, backend=mock.stdout.readline().split()[1])
+            + "".join(f"{line.format(folder=folder)}\n" for line in more))
         with process(["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out",
                       str(build / "src" / "cmd" / "fallthrough"), "serve", "-c", str(folder / "conf")], **quiet) as program:
             wait_ready(program, plain)
@@ -94,18 +96,19 @@ def count(build: pathlib.Path, case: Case, exchanges: int) -> int:
         return int(re.search(r"^(?:totals|summary): (\d+)", (folder / "out").read_text(), re.MULTILINE)[1])
 
 
-def measure(build: pathlib.Path, case: Case) -> int:
-    return round((count(build, case, case.many) - count(build, case, case.few)) / (case.many - case.few))
+def measure(build: pathlib.Path, case: Case, more: tuple[str, ...]) -> int:
+    return round((count(build, case, case.many, more) - count(build, case, case.few, more)) / (case.many - case.few))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--watched", action="store_true")
     args = parser.parse_args()
     known = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
-    found = {case.name: measure(args.build, case) for case in CASES}
-    if args.write:
+    found = {case.name: measure(args.build, case, WATCHED if args.watched else ()) for case in CASES}
+    if args.write and not args.watched:
         NUMBERS.write_text(json.dumps(found, indent=4) + "\n")
         known = found
     failed = 0
