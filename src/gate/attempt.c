@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "gate/attempt_load.h"
+#include "gate/attempt_tally.h"
 #include "tiers/loads.h"
-#include "tiers/meters.h"
 #include "wire/http_date.h"
 
 enum {
@@ -153,16 +153,6 @@ struct ended_attempt attempt_ended(const struct attempt *a)
                                   .claim = a->pick.claim};
 }
 
-/* For metrics only. */
-static void tell_meters(const struct attempt *a)
-{
-    struct meters *m = tally_meters(a->worker->gateway->tally);
-    meters_usage(m, a->backend->index, a->reply.prompt_tokens, a->reply.completion_tokens);
-    if (a->shape == SHAPE_EVENTS && a->tokens >= 2) {
-        meters_token(m, a->backend->index, a->progress_ms - a->first_content_ms, a->tokens);
-    }
-}
-
 void attempt_close(struct attempt **a)
 {
     struct attempt *gone = *a;
@@ -178,7 +168,7 @@ void attempt_close(struct attempt **a)
         http_call_close(&gone->call);
         board_end(gone->worker->gateway->board, gone->backend->index);
         tell_tokens(gone);
-        tell_meters(gone);
+        attempt_tally(gone);
         attempt_load_end(gone);
     }
     reply_fini(&gone->reply);

@@ -1,7 +1,7 @@
 #include "ops/metrics.h"
 
 #include "base/check.h"
-#include "ops/metrics_put.h"
+#include "ops/metrics_priv.h"
 
 static const struct metric_section *const SECTIONS[] = {
     &METRICS_REQUESTS, &METRICS_QUEUE,   &METRICS_BACKENDS,

@@ -1,4 +1,4 @@
-#include "ops/metrics_put.h"
+#include "ops/metrics_priv.h"
 
 enum { MS_DECIMALS = 3 };
 
