@@ -8,6 +8,7 @@ import time
 
 import pytest
 from gateway import wait_until
+from metrics_text import scrape
 
 GPU = {"index": 0, "uuid": "GPU-1", "state": "HEALTHY", "reason": "ok", "why": "", "advice": "serve"}
 
@@ -253,6 +254,22 @@ def test_a_guard_that_is_not_ready_drains_and_says_why(llm, gateway, teller, wor
     wait_until(lambda: gw.chat().backend == "one", 10, "it serves again")
 
 
+def test_what_a_guard_counts_and_advises_is_in_the_metrics(llm, gateway, teller):
+    t = teller()
+    t.answer = {"state": "READY", "reason": "it answers"}
+    gw = gateway(llm("one"), llm("two"), backend_extra={"one": by("guard", t.url)})
+    guard_is(gw, "READY")
+    name = "fallthrough_backend_guard_restarts_total"
+    assert not [key for key, _ in scrape(gw).samples if key == name]  # it does not say
+    for count in (2, 5):
+        t.answer = {"state": "READY", "reason": "it answers", "restarts": {"total": count, "recent": 1}}
+        wait_until(lambda n=count: scrape(gw).sum(name, backend="one") == n, 10, f"{count} restarts")
+    assert scrape(gw).value("fallthrough_backend_counsel", backend="one", counsel="none") == 1
+    t.answer = {"state": "GAVE_UP", "reason": "because of a test"}
+    wait_until(lambda: scrape(gw).value("fallthrough_backend_counsel", backend="one", counsel="drain") == 1, 10)
+    assert not [own for key, own in scrape(gw).samples if key == "fallthrough_backend_counsel" and ("backend", "two") in own]
+
+
 def test_a_backend_that_its_guard_loads_has_no_outage(guard, llm, gateway, capsys):
     """The real guard around the scripted engine: it restarts, and nobody is penalised for its loading."""
     g = guard("", load=1)
@@ -276,5 +293,6 @@ models: {{m: {{tiers: [one, two]}}}}
     assert gw.chat().backend == "two"
     guard_is(gw, "READY")
     wait_until(lambda: gw.chat().backend == "one", 5, "it serves at once: no dwell of 10 s")
+    assert scrape(gw).value("fallthrough_backend_guard_restarts_total", backend="one") == 0
     with capsys.disabled():
         print(f"\n  while its guard loads it: {b['state']} {b['reason']}: {b['why']}")
