@@ -20,9 +20,9 @@ extern const struct metric_section METRICS_STATES;   /* how they are */
 extern const struct metric_section METRICS_GATEWAY;
 extern const struct metric_section METRICS_PROCESS;
 
-#define METRICS_SECTION(rows_)                                     \
-    {                                                              \
-        .rows = (rows_), .count = sizeof(rows_) / sizeof(rows_[0]) \
+#define METRICS_SECTION(rows_)                                       \
+    {                                                                \
+        .rows = (rows_), .count = sizeof(rows_) / sizeof((rows_)[0]) \
     }
 
 /* As a matrix of all pairs would be long with more backends, pairs appear then when they have

@@ -41,6 +41,28 @@ static void write_requests(struct exposition *e, const struct scrape *s)
     put_request(e, s, NULL, OUTCOME_refused);
 }
 
+/* A member of a model, by its place in it. */
+struct member {
+    const struct model *model;
+    struct str backend;
+    struct str tier;
+    uint32_t place;
+};
+
+static void put_member(struct exposition *e, const struct scrape *s, const struct member *of,
+                       bool wants_all)
+{
+    for (unsigned k = 0; k < ANSWER_ENDS; k++) {
+        enum answer_end end = (enum answer_end)k;
+        uint64_t count = meters_answers(s->meters, of->model->index, of->place, end);
+        struct str values[] = {of->model->name, of->backend, of->tier,
+                               str_from(outcome_name(answer_end_outcome(end)))};
+        if (count > 0 || wants_all) {
+            metrics_put_count(e, values, count);
+        }
+    }
+}
+
 /* All its members, in order, or those that have answered. */
 static void put_answers(struct exposition *e, const struct scrape *s, const struct model *m,
                         bool wants_all)
@@ -50,15 +72,8 @@ static void put_answers(struct exposition *e, const struct scrape *s, const stru
         char digits[STR_NUMBER_MAX];
         struct str tier = str_number(t + 1, digits);
         for (size_t i = 0; i < m->tiers[t].member_count; i++, place++) {
-            for (unsigned k = 0; k < ANSWER_ENDS; k++) {
-                enum answer_end end = (enum answer_end)k;
-                uint64_t count = meters_answers(s->meters, m->index, place, end);
-                struct str values[] = {m->name, m->tiers[t].members[i].backend->name, tier,
-                                       str_from(outcome_name(answer_end_outcome(end)))};
-                if (count > 0 || wants_all) {
-                    metrics_put_count(e, values, count);
-                }
-            }
+            struct str backend = m->tiers[t].members[i].backend->name;
+            put_member(e, s, &(struct member){m, backend, tier, place}, wants_all);
         }
     }
 }
