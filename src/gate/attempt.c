@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "gate/attempt_load.h"
 #include "gate/attempt_tally.h"
+#include "gate/exchange_record.h"
 #include "tiers/loads.h"
 #include "wire/http_date.h"
 
@@ -37,7 +38,7 @@ static void begin_call(struct attempt *a, const struct attempt_conf *conf)
     uint32_t index = a->backend->index;
     char digits[STR_NUMBER_MAX];
     struct str parts[] = {g->request_head[index], str_number(a->body.len, digits),
-                          STR("\r\n\r\n")};
+                          conf->trace_lines, STR("\r\n\r\n")};
     struct str head = arena_join(&a->arena, parts, sizeof(parts) / sizeof(parts[0]));
     attempt_load_begin(a, conf->request);
     if (board_begin(g->board, index)) {
@@ -171,6 +172,9 @@ void attempt_close(struct attempt **a)
         attempt_tally(gone);
         attempt_load_end(gone);
     }
+    if (gone->record) {
+        exchange_record_closed(gone);
+    }
     reply_fini(&gone->reply);
     buf_fini(&gone->whole);
     sse_fini(&gone->sse);
@@ -186,47 +190,6 @@ static enum attempt_yield fail(struct attempt *a, enum failure f)
 {
     a->failure = f;
     return YIELD_FAILED;
-}
-
-static enum failure failure_of_call(enum err e)
-{
-    switch (e) {
-    case ERR_REFUSED:
-        return FAILURE_connect_refused;
-    case ERR_TIMEOUT:
-        return FAILURE_connect_timeout;
-    case ERR_UNREACHABLE:
-        return FAILURE_unreachable;
-    case ERR_DNS:
-        return FAILURE_dns_failed;
-    case ERR_TLS:
-        return FAILURE_tls_failed;
-    case ERR_NO_FDS:
-        return FAILURE_no_fds;
-    case ERR_CLOSED:
-        return FAILURE_closed;
-    case ERR_TRUNCATED:
-        return FAILURE_truncated;
-    case ERR_OK:
-    case ERR_AGAIN:
-    case ERR_EOF:
-    case ERR_SYNTAX:
-    case ERR_UTF8:
-    case ERR_TOO_LARGE:
-    case ERR_TOO_DEEP:
-    case ERR_DUPLICATE:
-    case ERR_NOT_FOUND:
-    case ERR_TYPE:
-    case ERR_RANGE:
-    case ERR_UNSUPPORTED:
-        return FAILURE_bad_response;
-    case ERR_RESET:
-    case ERR_BUSY:
-    case ERR_IO:
-    case ERR_COUNT:
-        return FAILURE_reset;
-    }
-    return FAILURE_reset;
 }
 
 static struct str header_of(const struct attempt *a, const char *name)
@@ -372,6 +335,9 @@ static void note_content(struct attempt *a)
     uint64_t now_ms = loop_now_ms(a->worker->loop);
     if (a->first_content_ms == 0) {
         a->first_content_ms = now_ms;
+        if (a->record) {
+            a->record->first_us = clock_mono_us() - a->record_began_us;
+        }
         flow_begin(&a->flow, a->backend->min_tokens_per_second, now_ms);
         note_loaded(a);
         board_count_first_token(a->worker->gateway->board, a->backend->index,

@@ -15,6 +15,7 @@
 #include "tiers/degrade.h"
 #include "tiers/flow.h"
 #include "tiers/picker.h"
+#include "tiers/record.h"
 #include "tiers/verdict.h"
 #include "wire/ndjson.h"
 #include "wire/sse.h"
@@ -86,8 +87,10 @@ struct attempt {
     int status;
     enum failure failure;
     uint32_t retry_after_ms;
-    struct buf held;             /* events before the first content, in client form */
-    struct upstream_error error; /* of client errors and error objects */
+    struct buf held;               /* events before the first content, in client form */
+    struct upstream_error error;   /* of client errors and error objects */
+    struct record_attempt *record; /* the exchange's note of it; NULL: nobody wants one */
+    uint64_t record_began_us;      /* what its times count from */
 
     /* private: */
     struct arena arena; /* everything that is thrown away with the attempt */
@@ -108,7 +111,8 @@ struct attempt_conf {
     bool want_usage;
     bool hold_tools; /* tool calls only when they are complete; for answers of one choice */
     uint32_t tries;
-    struct str reply_id; /* for dialects that must name the answer */
+    struct str trace_lines; /* of the request's head, each after a line end */
+    struct str reply_id;    /* for dialects that must name the answer */
     uint64_t connect_due_ms;
     const struct transcript
         *transcript;     /* what to go on from; NULL: a fresh answer. Outlives the attempt */

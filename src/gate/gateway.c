@@ -12,6 +12,8 @@
 #include "tiers/lines.h"
 #include "tiers/loads.h"
 
+enum { ACCESS_QUEUE = 8192 }; /* requests whose line may wait for the disk */
+
 const struct dialect *gateway_dialect(const struct backend *b)
 {
     return dialect_find(str_from(backend_type_name(b->type)));
@@ -136,6 +138,12 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->answer_cache = make_cache(s);
     g->notices = notices_new();
     g->processes = processes_new(&s->catalog, clock_mono_ms());
+    if (s->access_log.file.len > 0) {
+        g->access_log = record_queue_new(ACCESS_QUEUE);
+    }
+    if (s->traces.collector) {
+        g->spans = record_queue_new(s->traces.queue);
+    }
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->teller_tls = arena_zalloc(&g->arena, sizeof(g->teller_tls[0]) * count * TELLERS);
     g->request_head = arena_zalloc(&g->arena, sizeof(g->request_head[0]) * count);
@@ -182,6 +190,8 @@ void gateway_free(struct gateway **g)
     answer_cache_free(&gone->answer_cache);
     notices_free(&gone->notices);
     processes_free(&gone->processes);
+    record_queue_free(&gone->access_log);
+    record_queue_free(&gone->spans);
     arena_fini(&gone->arena);
     free(gone);
 }

@@ -223,6 +223,16 @@ static void read_history(struct conf *c, const struct conf_node *n, void *into)
     history_read(c, n, &((struct draft *)into)->s.history);
 }
 
+static void read_traces(struct conf *c, const struct conf_node *n, void *into)
+{
+    traces_read(c, n, &((struct draft *)into)->s.traces);
+}
+
+static void read_access_log(struct conf *c, const struct conf_node *n, void *into)
+{
+    access_log_read(c, n, &((struct draft *)into)->s.access_log);
+}
+
 static const struct conf_row ROOT_ROWS[] = {
     {.name = "listen",
      .type = CONF_READ,
@@ -332,6 +342,14 @@ static const struct conf_row ROOT_ROWS[] = {
      .type = CONF_READ,
      .read = read_history,
      .help = "where events are kept: a path, or a mapping"},
+    {.name = "traces",
+     .type = CONF_READ,
+     .read = read_traces,
+     .help = "where OpenTelemetry spans of the requests go"},
+    {.name = "access_log",
+     .type = CONF_READ,
+     .read = read_access_log,
+     .help = "a line for each request: stdout, stderr, a path, or a mapping"},
 };
 static const struct conf_table ROOT_TABLE = {.what = "the configuration", CONF_ROWS(ROOT_ROWS)};
 
@@ -364,7 +382,9 @@ const struct conf_table *const *settings_tables(size_t *count)
                                                       &MANAGED_STOP_TABLE,
                                                       &MANAGED_BACKOFF_TABLE,
                                                       &MANAGED_GIVE_UP_TABLE,
-                                                      &HISTORY_TABLE};
+                                                      &HISTORY_TABLE,
+                                                      &TRACES_TABLE,
+                                                      &ACCESS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -398,6 +418,7 @@ static void set_defaults(struct draft *d)
     s->log_level = LOG_INFO;
     s->log_format = LOG_LOGFMT;
     s->log_file = STR("stderr");
+    s->access_log.file = STR("");
     history_set(&s->history);
     policy_set_degrade(d->degrade);
     policy_set_retry_budget(&d->retry_budget);

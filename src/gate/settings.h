@@ -32,6 +32,21 @@ struct history_policy {
     uint32_t settle_ms; /* how long all must be well before an incident is over */
 };
 
+/* Where spans go (ops/otlp), and of which requests. */
+struct trace_policy {
+    const struct backend *collector; /* of it only where it is, headers and TLS; NULL: off */
+    double sample;                   /* 0 … 1, where the client has not decided */
+    struct str service;
+    uint32_t queue; /* requests that may wait */
+    uint32_t timeout_ms;
+};
+
+/* The access log (ops/access_log). */
+struct access_policy {
+    struct str file; /* "stdout", "stderr" or a path; empty: off */
+    enum log_format format;
+};
+
 struct settings {
     struct catalog catalog;
     const struct address *listen;
@@ -53,6 +68,8 @@ struct settings {
     enum log_format log_format;
     struct str log_file; /* "stderr" or a path */
     struct history_policy history;
+    struct trace_policy traces;
+    struct access_policy access_log;
 
     /* private: */
     struct arena arena;

@@ -147,7 +147,7 @@ static void read_header(struct conf *c, const struct conf_item *item, struct bac
         (struct backend_header){.name = arena_dup(c->texts, item->key), .value = value};
 }
 
-static void read_headers(struct conf *c, const struct conf_node *n, void *into)
+void backend_read_headers(struct conf *c, const struct conf_node *n, void *into)
 {
     struct backend *b = into;
     if (n->kind != CONF_MAP) {
@@ -234,7 +234,7 @@ static const struct conf_row BACKEND_ROWS[] = {
     {.name = "headers",
      .type = CONF_READ,
      .flags = CONF_SECRET,
-     .read = read_headers,
+     .read = backend_read_headers,
      .help = "further headers of each request to it"},
     {.name = "tls",
      .type = CONF_TABLE,

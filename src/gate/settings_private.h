@@ -87,6 +87,8 @@ extern const struct conf_table MANAGED_GIVE_UP_TABLE;
 extern const struct conf_table MODEL_TABLE;
 extern const struct conf_table KEY_TABLE;
 extern const struct conf_table HISTORY_TABLE;
+extern const struct conf_table TRACES_TABLE; /* into what settings_traces.c has */
+extern const struct conf_table ACCESS_TABLE; /* into an access_policy */
 
 /* All tables with the root's first, for documentation and its test. */
 const struct conf_table *const *settings_tables(size_t *count);
@@ -122,6 +124,10 @@ void managed_check(struct draft *d, const struct conf_node *n, const struct back
 void history_set(struct history_policy *h);
 void history_read(struct conf *c, const struct conf_node *n, struct history_policy *out);
 
+/* The root's `traces`; and its `access_log`: a path, or a mapping. */
+void traces_read(struct conf *c, const struct conf_node *n, struct trace_policy *out);
+void access_log_read(struct conf *c, const struct conf_node *n, struct access_policy *out);
+
 /* A backend's `capabilities`. */
 void offer_read_capabilities(struct conf *c, const struct conf_node *n, void *into);
 
@@ -133,6 +139,9 @@ void tellers_check(struct conf *c, const struct conf_node *backend, const struct
 
 /* Where a backend, or somebody who tells of it, is. */
 void backend_take_url(struct conf *c, struct backend *b, const struct url *u);
+
+/* Its `headers`, also those of others who are asked as it is; `into`: a struct backend. */
+void backend_read_headers(struct conf *c, const struct conf_node *n, void *into);
 
 /* False when there is none of that name. */
 bool type_find(struct str name, enum backend_type *out);

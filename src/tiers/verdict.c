@@ -113,3 +113,44 @@ enum retry_step verdict_next(enum failure f, const struct retry_policy *policy, 
     *wait_ms = wait > retry_after_ms ? wait : retry_after_ms;
     return RETRY_SAME;
 }
+
+enum failure failure_of_call(enum err e)
+{
+    switch (e) {
+    case ERR_REFUSED:
+        return FAILURE_connect_refused;
+    case ERR_TIMEOUT:
+        return FAILURE_connect_timeout;
+    case ERR_UNREACHABLE:
+        return FAILURE_unreachable;
+    case ERR_DNS:
+        return FAILURE_dns_failed;
+    case ERR_TLS:
+        return FAILURE_tls_failed;
+    case ERR_NO_FDS:
+        return FAILURE_no_fds;
+    case ERR_CLOSED:
+        return FAILURE_closed;
+    case ERR_TRUNCATED:
+        return FAILURE_truncated;
+    case ERR_OK:
+    case ERR_AGAIN:
+    case ERR_EOF:
+    case ERR_SYNTAX:
+    case ERR_UTF8:
+    case ERR_TOO_LARGE:
+    case ERR_TOO_DEEP:
+    case ERR_DUPLICATE:
+    case ERR_NOT_FOUND:
+    case ERR_TYPE:
+    case ERR_RANGE:
+    case ERR_UNSUPPORTED:
+        return FAILURE_bad_response;
+    case ERR_RESET:
+    case ERR_BUSY:
+    case ERR_IO:
+    case ERR_COUNT:
+        return FAILURE_reset;
+    }
+    return FAILURE_reset;
+}

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "tiers/catalog.h"
 
 /*
@@ -114,6 +115,9 @@ bool verdict_is_strike(enum failure f);
 /* The failure that an HTTP status of a backend means; FAILURE_ok for 200. A 2xx other than 200
  * is FAILURE_bad_response. */
 enum failure failure_of_status(int status);
+
+/* The failure that a call ended with, or broke off with (net/http_call.h). */
+enum failure failure_of_call(enum err e);
 
 /* What to do after the `tries`-th try (1 …) at one backend failed. `retry_after_ms`: what
  * the backend asked for, 0 when it did not. On RETRY_SAME, *wait_ms says after how long. */
