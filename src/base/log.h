@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/field_line.h"
 #include "base/str.h"
 
 /*
@@ -18,10 +19,7 @@
  * log bodies or keys. Any thread may call; the sink is the one global of the program.
  */
 
-enum { LOG_LINE_MAX = 4096 };
-
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
-enum log_format { LOG_LOGFMT, LOG_JSON };
 
 enum log_kind { LOG_END, LOG_KIND_STR, LOG_KIND_TEXT, LOG_KIND_NUMBER };
 

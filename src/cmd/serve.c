@@ -18,9 +18,11 @@
 #include "gate/tellers.h"
 #include "gate/watcher.h"
 #include "gate/worker.h"
+#include "ops/access_log.h"
 #include "ops/admin_api.h"
+#include "ops/otlp.h"
 
-enum { DRAIN_LIMIT_MS = 30000, ADMIN_CONNECTIONS = 256 };
+enum { DRAIN_LIMIT_MS = 30000, ADMIN_CONNECTIONS = 256, SPANS_LIMIT_MS = 2000 };
 
 /* One worker's thread; its end is told to the main loop. */
 struct worker_thread {
@@ -43,6 +45,8 @@ struct serve {
     uint64_t drain_due_ms; /* 0: it does not drain */
     struct chronicle *chronicle;
     struct admin_api *admin;
+    struct access_log *access_log; /* NULL: there is none */
+    struct otlp *spans;            /* likewise */
     struct worker_thread *threads;
     struct loop **loops; /* control's, then the workers' */
     size_t thread_count;
@@ -171,13 +175,21 @@ static void announce(const struct serve *s)
 
 /* --- threads --- */
 
+static void on_spans_drained(void *arg)
+{
+    struct serve *s = arg;
+    loop_stop(s->loop);
+}
+
 /* In the main loop: a worker has ended. */
 static void on_worker_ended(struct post *p, void *arg)
 {
     struct serve *s = arg;
     (void)p;
     s->running--;
-    if (s->running == 0) {
+    if (s->running == 0 && s->spans) {
+        otlp_drain(s->spans, SPANS_LIMIT_MS, on_spans_drained, s);
+    } else if (s->running == 0) {
         loop_stop(s->loop);
     }
 }
@@ -257,6 +269,19 @@ static void start_chronicle(struct serve *s)
                                                             .max_bytes = h->max_bytes});
 }
 
+static void start_spans(struct serve *s)
+{
+    const struct trace_policy *t = &s->settings->traces;
+    if (t->collector) {
+        s->spans = otlp_start(&(struct otlp_conf){.loop = s->loop,
+                                                  .queue = s->gateway->spans,
+                                                  .collector = t->collector,
+                                                  .tls = s->gateway->collector_tls,
+                                                  .service = t->service,
+                                                  .timeout_ms = t->timeout_ms});
+    }
+}
+
 static void start_control(struct serve *s)
 {
     struct gateway *g = s->gateway;
@@ -265,6 +290,7 @@ static void start_control(struct serve *s)
     watch_signal(s, &s->on_term, SIGTERM);
     watch_signal(s, &s->on_int, SIGINT);
     start_chronicle(s);
+    start_spans(s);
     s->prober = prober_start(g, s->loop);
     s->calibrator = calibrator_start(g, s->loop);
     s->watcher = watcher_start(g, s->loop);
@@ -285,6 +311,8 @@ static void start_control(struct serve *s)
                                             .tally = g->tally,
                                             .verdicts = g->verdicts,
                                             .processes = g->processes,
+                                            .spans = s->spans,
+                                            .access_log = s->access_log,
                                             .draining = &g->draining,
                                             .connections = &g->connections,
                                             .started_wall_ms = g->started_wall_ms,
@@ -304,6 +332,7 @@ static void run(struct serve *s)
     manager_stop(&s->manager, s->drain_due_ms);
     chronicle_stop(&s->chronicle);
     admin_api_stop(&s->admin);
+    otlp_stop(&s->spans);
     tellers_stop(&s->tellers);
     watcher_stop(&s->watcher);
     calibrator_stop(&s->calibrator);
@@ -312,6 +341,23 @@ static void run(struct serve *s)
         worker_free(&s->threads[i].worker);
     }
     log_info("stopped");
+}
+
+static enum err open_access_log(struct serve *s)
+{
+    const struct access_policy *a = &s->settings->access_log;
+    if (a->file.len == 0) {
+        return ERR_OK;
+    }
+    enum err e = access_log_start(&(struct access_log_conf){.queue = s->gateway->access_log,
+                                                            .file = a->file,
+                                                            .format = a->format},
+                                  &s->access_log);
+    if (e != ERR_OK) {
+        fprintf(stderr, "fallthrough: cannot open the access log %.*s: %s\n", STR_FMT(a->file),
+                err_text(e));
+    }
+    return e;
 }
 
 static int serve(struct settings *settings)
@@ -327,11 +373,14 @@ static int serve(struct settings *settings)
     if (e != ERR_OK) {
         fprintf(stderr, "fallthrough: %s\n", why);
         code = CMD_BAD_CONFIG;
+    } else if (open_access_log(&s) != ERR_OK) {
+        code = CMD_BAD_CONFIG;
     } else if (open_listeners(&s) == ERR_OK) {
         run(&s);
         code = CMD_FINE;
     }
     close_listeners(&s);
+    access_log_stop(&s.access_log);
     loop_free(&s.loop);
     gateway_free(&s.gateway);
     free(s.threads);

@@ -88,6 +88,11 @@ static enum err load_tls(struct gateway *g, const char **why)
     if (s->tls_cert.len > 0) {
         e = tls_server_new(s->tls_cert, s->tls_key, &g->listen_tls, why);
     }
+    const struct backend *collector = s->traces.collector;
+    if (e == ERR_OK && collector && collector->tls) {
+        e = tls_client_new(collector->tls_ca, collector->tls_cert, collector->tls_key,
+                           &g->collector_tls, why);
+    }
     for (size_t i = 0; i < s->catalog.backend_count && e == ERR_OK; i++) {
         const struct backend *b = &s->catalog.backends[i];
         if (b->tls) {
@@ -183,6 +188,7 @@ void gateway_free(struct gateway **g)
         retry_budget_free(&gone->retry_budget[i]);
     }
     SSL_CTX_free(gone->listen_tls);
+    SSL_CTX_free(gone->collector_tls);
     board_free(&gone->board);
     tally_free(&gone->tally);
     verdict_log_free(&gone->verdicts);

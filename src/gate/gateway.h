@@ -37,6 +37,7 @@ struct gateway {
     struct verdict_log *verdicts;
     struct journal *journal; /* what happens, on its way to who keeps it */
     SSL_CTX *listen_tls;     /* NULL: plain */
+    SSL_CTX *collector_tls;  /* of traces; NULL: plain */
     SSL_CTX **backend_tls;   /* one a backend, NULL: plain */
     SSL_CTX **teller_tls;    /* TELLERS a backend, by kind; likewise */
     struct str

@@ -19,6 +19,8 @@
 
 struct chronicle;
 struct loop;
+struct otlp;       /* ops/otlp.h */
+struct access_log; /* ops/access_log.h */
 
 struct status_source {
     const struct catalog *catalog;
@@ -28,6 +30,8 @@ struct status_source {
     const struct processes *processes;
     const struct rates *rates;
     const struct model_watch *watch;
+    const struct otlp *spans;            /* NULL: no traces */
+    const struct access_log *access_log; /* NULL: there is none */
     const _Atomic bool *draining;
     const _Atomic uint32_t *connections;
     uint64_t started_wall_ms;

@@ -8,19 +8,17 @@ struct cut {
     size_t most;
 };
 
-enum { ANY = 512 };
-
 static const struct cut CUTS[] = {
-    {offsetof(struct record, trace_state), ANY},
-    {offsetof(struct record, request_id), ANY},
-    {offsetof(struct record, peer), ANY},
-    {offsetof(struct record, key), ANY},
-    {offsetof(struct record, method), ANY},
+    {offsetof(struct record, trace_state), RECORD_TEXT_MAX},
+    {offsetof(struct record, request_id), RECORD_TEXT_MAX},
+    {offsetof(struct record, peer), RECORD_TEXT_MAX},
+    {offsetof(struct record, key), RECORD_TEXT_MAX},
+    {offsetof(struct record, method), RECORD_METHOD_MAX},
     {offsetof(struct record, path), RECORD_PATH_MAX},
     {offsetof(struct record, asked), RECORD_MODEL_MAX},
-    {offsetof(struct record, served), ANY},
-    {offsetof(struct record, error), ANY},
-    {offsetof(struct record, degraded), ANY},
+    {offsetof(struct record, served), RECORD_TEXT_MAX},
+    {offsetof(struct record, error), RECORD_ERROR_MAX},
+    {offsetof(struct record, degraded), RECORD_TEXT_MAX},
     {offsetof(struct record, trail), RECORD_TRAIL_MAX},
 };
 enum { TEXTS = sizeof(CUTS) / sizeof(CUTS[0]) };

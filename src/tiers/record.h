@@ -21,9 +21,12 @@
 enum {
     RECORD_ATTEMPTS_MAX = 32, /* of one exchange; more are only counted */
     RECORD_FINISH_MAX = 4,    /* reasons of one answer */
-    RECORD_MODEL_MAX = 128,   /* bytes of what the client said; longer ones are cut */
-    RECORD_PATH_MAX = 128,
-    RECORD_TRAIL_MAX = 1024
+    RECORD_MODEL_MAX = 96,    /* bytes of what the client said; longer ones are cut */
+    RECORD_PATH_MAX = 96,
+    RECORD_METHOD_MAX = 16,
+    RECORD_ERROR_MAX = 64,
+    RECORD_TRAIL_MAX = 768,
+    RECORD_TEXT_MAX = 512 /* of anything else */
 };
 
 /* Of a span (wire/trace_context.h); all 0: there is none. */

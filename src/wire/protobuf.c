@@ -100,3 +100,77 @@ void protobuf_put_text(struct protobuf *p, uint32_t number, struct str value)
     put_varint(p, value.len);
     put(p, value.ptr, value.len);
 }
+
+/* --- reading --- */
+
+static bool take_varint(struct str *rest, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < rest->len && i < VARINT_MAX; i++) {
+        unsigned char byte = (unsigned char)rest->ptr[i];
+        value |= (uint64_t)(byte & (MORE - 1)) << (BITS * i);
+        if (!(byte & MORE)) {
+            *rest = str_from_at(*rest, i + 1);
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_fixed(struct str *rest, size_t len, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (rest->len < len) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        value |= (uint64_t)(unsigned char)rest->ptr[i] << (8 * i);
+    }
+    *rest = str_from_at(*rest, len);
+    *out = value;
+    return true;
+}
+
+static bool take_bytes(struct str *rest, struct str *out)
+{
+    uint64_t len = 0;
+    if (!take_varint(rest, &len) || len > rest->len) {
+        return false;
+    }
+    *out = str_of(rest->ptr, (size_t)len);
+    *rest = str_from_at(*rest, (size_t)len);
+    return true;
+}
+
+static bool take_value(struct str *rest, uint64_t type, struct protobuf_field *out)
+{
+    switch (type) {
+    case WIRE_VARINT:
+        return take_varint(rest, &out->value);
+    case WIRE_FIXED64:
+        return take_fixed(rest, 8, &out->value);
+    case WIRE_FIXED32:
+        return take_fixed(rest, 4, &out->value);
+    case WIRE_BYTES:
+        return take_bytes(rest, &out->bytes);
+    default: /* a number of the peer's */
+        return false;
+    }
+}
+
+enum err protobuf_next(struct str *rest, struct protobuf_field *out)
+{
+    uint64_t key = 0;
+    struct protobuf_field f = {.bytes = STR("")};
+    if (rest->len == 0) {
+        return ERR_EOF;
+    }
+    if (!take_varint(rest, &key) || key >> 3 == 0 || key >> 3 > UINT32_MAX ||
+        !take_value(rest, key & 7, &f)) {
+        return ERR_SYNTAX;
+    }
+    f.number = (uint32_t)(key >> 3);
+    *out = f;
+    return ERR_OK;
+}
