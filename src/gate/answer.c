@@ -8,6 +8,7 @@ enum { TRAIL_MAX = 2048, LINE_PARTS_MAX = 32, ANSWER_PARTS_MAX = 72 };
 
 static const struct str event_start = STR_INIT("data: ");
 static const struct str event_end = STR_INIT("\n\n");
+static const struct str stream_end = STR_INIT("data: [DONE]\n\n");
 
 static bool is_sane_id(struct str id)
 {
@@ -216,6 +217,7 @@ void answer_stream(struct exchange *x, const struct str *parts, size_t count, bo
     x->sent_ms = loop_now_ms(x->worker->loop);
     if (x->record) {
         exchange_record_sent(x, parts, count);
+        exchange_record_sent(x, &stream_end, last ? 1 : 0);
     }
     if (!last) {
         http_reply_data(client, parts, count, false);
@@ -223,7 +225,7 @@ void answer_stream(struct exchange *x, const struct str *parts, size_t count, bo
     }
     CHECK(count < ANSWER_PARTS_MAX);
     memcpy(all, parts, count * sizeof(all[0]));
-    all[count++] = STR("data: [DONE]\n\n");
+    all[count++] = stream_end;
     let_client_go(x);
     http_reply_data(client, all, count, true);
 }

@@ -92,6 +92,7 @@ struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, siz
 void worker_run(struct worker *w)
 {
     loop_run(w->loop);
+    exchange_end_all(w); /* those that linger: who keeps records still listens */
 }
 
 static void on_empty(void *arg)
@@ -137,7 +138,7 @@ void worker_free(struct worker **w)
         listener_stop(&gone->listeners[i]);
     }
     timer_drop(gone->loop, &gone->drain_limit);
-    exchange_end_all(gone);
+    exchange_end_all(gone); /* of one that never ran */
     http_server_free(&gone->server);
     for (size_t i = 0; i < gone->gateway->settings->catalog.backend_count; i++) {
         upstream_free(&gone->upstreams[i]);
