@@ -1,7 +1,7 @@
 #include "gate/answer.h"
 
 #include "base/check.h"
-#include "gate/exchange_record.h"
+#include "gate/exchange_account.h"
 #include "gate/swap_notice.h"
 
 enum { TRAIL_MAX = 2048, LINE_PARTS_MAX = 32, ANSWER_PARTS_MAX = 72 };
@@ -215,9 +215,9 @@ void answer_stream(struct exchange *x, const struct str *parts, size_t count, bo
     struct str all[ANSWER_PARTS_MAX];
     struct http_conn *client = x->client;
     x->sent_ms = loop_now_ms(x->worker->loop);
-    if (x->record) {
-        exchange_record_sent(x, parts, count);
-        exchange_record_sent(x, &stream_end, last ? 1 : 0);
+    if (x->account) {
+        exchange_account_sent(x, parts, count);
+        exchange_account_sent(x, &stream_end, last ? 1 : 0);
     }
     if (!last) {
         http_reply_data(client, parts, count, false);
@@ -243,7 +243,7 @@ void answer_whole(struct exchange *x, struct str body)
     struct annotation an = annotation_of(x);
     rope_init(&rope);
     annotate(body, &an, &x->arena, &rope);
-    exchange_record_sent(x, rope.piece, rope.count);
+    exchange_account_sent(x, rope.piece, rope.count);
     struct http_conn *client = x->client;
     let_client_go(x);
     http_reply_begin(client, &(struct http_reply){.status = 200,
@@ -285,7 +285,7 @@ static void answer_error_event(struct exchange *x, struct str body)
 void answer_error(struct exchange *x)
 {
     struct str body = client_error_body(CLIENT_OPENAI, &x->error, &x->arena);
-    exchange_record_sent(x, &body, 1);
+    exchange_account_sent(x, &body, 1);
     if (x->head_sent) {
         answer_error_event(x, body);
         return;

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "gate/attempt_load.h"
 #include "gate/attempt_tally.h"
-#include "gate/exchange_record.h"
+#include "gate/exchange_account.h"
 #include "tiers/loads.h"
 #include "wire/http_date.h"
 
@@ -172,8 +172,8 @@ void attempt_close(struct attempt **a)
         attempt_tally(gone);
         attempt_load_end(gone);
     }
-    if (gone->record) {
-        exchange_record_closed(gone);
+    if (gone->account) {
+        exchange_account_closed(gone);
     }
     reply_fini(&gone->reply);
     buf_fini(&gone->whole);
@@ -335,8 +335,8 @@ static void note_content(struct attempt *a)
     uint64_t now_ms = loop_now_ms(a->worker->loop);
     if (a->first_content_ms == 0) {
         a->first_content_ms = now_ms;
-        if (a->record) {
-            a->record->first_us = clock_mono_us() - a->record_began_us;
+        if (a->account) {
+            a->account->first_us = clock_mono_us() - a->account_began_us;
         }
         flow_begin(&a->flow, a->backend->min_tokens_per_second, now_ms);
         note_loaded(a);

@@ -12,10 +12,10 @@
 #include "llm/tool_hold.h"
 #include "llm/transcript.h"
 #include "net/http_call.h"
+#include "tiers/account.h"
 #include "tiers/degrade.h"
 #include "tiers/flow.h"
 #include "tiers/picker.h"
-#include "tiers/record.h"
 #include "tiers/verdict.h"
 #include "wire/ndjson.h"
 #include "wire/sse.h"
@@ -87,10 +87,10 @@ struct attempt {
     int status;
     enum failure failure;
     uint32_t retry_after_ms;
-    struct buf held;               /* events before the first content, in client form */
-    struct upstream_error error;   /* of client errors and error objects */
-    struct record_attempt *record; /* the exchange's note of it; NULL: nobody wants one */
-    uint64_t record_began_us;      /* what its times count from */
+    struct buf held;                 /* events before the first content, in client form */
+    struct upstream_error error;     /* of client errors and error objects */
+    struct account_attempt *account; /* the exchange's note of it; NULL: nobody wants one */
+    uint64_t account_began_us;       /* what its times count from */
 
     /* private: */
     struct arena arena; /* everything that is thrown away with the attempt */

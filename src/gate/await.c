@@ -1,6 +1,6 @@
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 
 /*
  * Before commit: nothing but keep-alive comments goes out, so that any failure can still go
@@ -29,8 +29,8 @@ static const struct step *deliver_plain(struct exchange *x)
 {
     const struct reply *reply = &x->attempt->reply;
     exchange_now_answers(x);
-    exchange_record_usage(x, reply->prompt_tokens, reply->completion_tokens);
-    exchange_record_finish(x, buf_str(&x->attempt->whole));
+    exchange_account_usage(x, reply->prompt_tokens, reply->completion_tokens);
+    exchange_account_finish(x, buf_str(&x->attempt->whole));
     return deliver(x, buf_str(&x->attempt->whole), true);
 }
 

@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "gate/admission.h"
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "gate/exchange_tally.h"
 #include "gate/report.h"
 #include "tiers/budget.h"
@@ -56,7 +56,7 @@ static void end_exchange(struct exchange *x)
     attempt_close(&x->hedge);
     exchange_stop_counting(x);
     exchange_leave_queue(x);
-    exchange_record_end(x);
+    exchange_account_end(x);
     assembly_free(&x->assembly);
     assembly_free(&x->kept);
     transcript_fini(&x->transcript);
@@ -348,7 +348,7 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
                                    x->request.n == 1 && x->model->streams.hold_tool_calls,
                                .tries = tries,
                                .reply_id = x->reply_id,
-                               .trace_lines = exchange_record_lines(x, &span),
+                               .trace_lines = exchange_account_lines(x, &span),
                                .connect_due_ms = now_ms + b->deadlines.connect_ms,
                                .transcript = x->has_begun ? &x->transcript : NULL,
                                .way = way,
@@ -363,7 +363,7 @@ bool exchange_make_attempt(struct exchange *x, const struct pick *p, uint32_t tr
     }
     x->attempts++;
     exchange_time_turn(x);
-    exchange_record_opened(x, *out, span);
+    exchange_account_opened(x, *out, span);
     if (x->model->streams.upstream == UPSTREAM_NEVER) {
         attempt_allow_silence(*out);
     }
@@ -565,15 +565,15 @@ void exchange_start(struct worker *w, struct http_conn *client)
 {
     struct exchange *x = make_exchange(w, client);
     struct client_error e;
-    exchange_record_begin(x);
+    exchange_account_begin(x);
     if (!understand_request(x, &e) || !admission_read(x, &e)) {
-        exchange_record_read(x, &e);
+        exchange_account_read(x, &e);
         tally_end(w->gateway->tally, TALLY_NONE, OUTCOME_refused);
         answer_refuse(w, client, &e, STR_NONE);
         end_exchange(x);
         return;
     }
-    exchange_record_read(x, NULL);
+    exchange_account_read(x, NULL);
     retry_budget_count(w->gateway->retry_budget[x->model->index], x->started_ms);
     hedge_budget_count(&w->gateway->hedge_budget[x->model->index], &x->model->hedge);
     x->due_ms = x->started_ms + total_ms(x->model);

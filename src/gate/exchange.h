@@ -52,8 +52,8 @@ enum { BROKEN_MAX = 4 };
 
 enum counted { COUNTED_TEXT = 1, COUNTED_PROMPT = 2 }; /* of the answer's tokens */
 
-struct counting;        /* exchange_count.c */
-struct exchange_record; /* exchange_record.h */
+struct counting;         /* exchange_count.c */
+struct exchange_account; /* exchange_account.h */
 
 struct exchange;
 
@@ -120,7 +120,7 @@ struct exchange {
     bool has_begun;      /* there is content: given to the client, or collected for it */
     bool is_committed;   /* content has gone out */
     uint32_t resumes;
-    struct exchange_record *record; /* what is noted of it; NULL: nothing */
+    struct exchange_account *account; /* what is noted of it; NULL: nothing */
     struct assembly *kept; /* what a streaming client got, for the last resort; or NULL */
     struct chat_request request;
     struct transcript transcript; /* of answers that may have to go on elsewhere */

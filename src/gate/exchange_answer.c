@@ -1,8 +1,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "gate/exchange_tally.h"
 #include "gate/report.h"
 
@@ -61,7 +61,7 @@ void exchange_now_answers(struct exchange *x)
     const struct attempt *a = x->attempt;
     hedge_settle(x);
     exchange_time_turn(x);
-    exchange_record_content(x);
+    exchange_account_content(x);
     x->by = (struct answerer){
         .backend = a->backend, .tier = a->pick.tier, .plan = a->plan, .member = a->pick.member};
 }
@@ -100,7 +100,7 @@ static void note_resumed(struct exchange *x)
              LOG_NUM("gap_ms", exchange_now(x) - x->broken_at_ms),
              LOG_STR("attempts", x->trail));
     report_resumed(x);
-    exchange_record_resumed(x);
+    exchange_account_resumed(x);
 }
 
 void exchange_note_given(struct exchange *x)
@@ -114,11 +114,11 @@ void exchange_note_given(struct exchange *x)
         last_resort_hear(x, a->event.chunk);
         last_resort_hear(x, a->event.usage_chunk);
     }
-    if (x->record && a->event.has_finish) {
-        exchange_record_finish(x, a->event.chunk);
+    if (x->account && a->event.has_finish) {
+        exchange_account_finish(x, a->event.chunk);
     }
-    if (x->record && a->event.has_usage) {
-        exchange_record_usage(x, a->event.prompt_tokens, a->event.completion_tokens);
+    if (x->account && a->event.has_usage) {
+        exchange_account_usage(x, a->event.prompt_tokens, a->event.completion_tokens);
     }
     if (a->finished && a->event.has_usage) {
         x->usage_told = true;
@@ -150,7 +150,7 @@ void exchange_forget_answer(struct exchange *x)
 const struct step *exchange_end_by_length(struct exchange *x)
 {
     struct str chunk = transcript_finish(&x->transcript, "length", &x->arena);
-    exchange_record_finish(x, chunk);
+    exchange_account_finish(x, chunk);
     if (!x->request.stream) {
         enum failure f = collect(x, chunk);
         CHECK(f == FAILURE_ok); /* a chunk of our own making */

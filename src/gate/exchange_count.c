@@ -2,8 +2,8 @@
 
 #include "base/check.h"
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "gate/inquiry.h"
 #include "llm/token_count.h"
 
@@ -244,7 +244,7 @@ static struct str usage_chunk(struct exchange *x)
     if (prompt == 0) {
         prompt = x->request.prompt_bytes / BYTES_A_TOKEN + 1;
     }
-    exchange_record_usage(x, prompt, completion);
+    exchange_account_usage(x, prompt, completion);
     return transcript_usage(&x->transcript, prompt, completion, &x->arena);
 }
 

@@ -1,7 +1,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "gate/exchange_tally.h"
 #include "gate/report.h"
 #include "gate/resume_way.h"
@@ -25,7 +25,7 @@ static void note_failure(struct exchange *x, enum failure f, const char *then)
     struct gateway *g = x->worker->gateway;
     answer_note(x, a->backend->name, v->name);
     exchange_tally_failure(x, f);
-    exchange_record_failed(x, f);
+    exchange_account_failed(x, f);
     LOG_AT(v->next == NEXT_CLIENT ? LOG_DEBUG : LOG_INFO, "attempt failed",
            LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
            LOG_STR("backend", a->backend->name), LOG_TEXT("reason", v->name),
@@ -300,7 +300,7 @@ void exchange_note_good(struct exchange *x)
     gateway_note_answer(x->worker->gateway, a->pick.member, attempt_ended(a), exchange_now(x));
     board_count_attempt(board, a->backend->index, true);
     exchange_note_prompt(x);
-    exchange_record_good(x);
+    exchange_account_good(x);
 }
 
 void exchange_note_whole(struct exchange *x)

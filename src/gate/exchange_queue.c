@@ -1,7 +1,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "gate/exchange_tally.h"
 #include "tiers/lines.h"
 #include "tiers/loads.h"
@@ -168,7 +168,7 @@ static const struct step *refuse(struct exchange *x, enum queue_end end)
     bool is_full = end == QUEUE_FULL;
     tally_queue(x->worker->gateway->tally, x->model->index, end, 0);
     x->is_shed = true;
-    exchange_record_queued(x, exchange_now(x) - x->place->since_ms);
+    exchange_account_queued(x, exchange_now(x) - x->place->since_ms);
     if (x->is_committed) {
         x->error = exchange_interrupted();
         return &step_fail;
@@ -188,7 +188,7 @@ static const struct step *take_turn(struct exchange *x)
 {
     tally_queue(x->worker->gateway->tally, x->model->index, QUEUE_SERVED,
                 exchange_now(x) - x->place->since_ms);
-    exchange_record_queued(x, exchange_now(x) - x->place->since_ms);
+    exchange_account_queued(x, exchange_now(x) - x->place->since_ms);
     log_debug("waited for a slot", LOG_NUM("x", x->serial), LOG_STR("model", x->model->name),
               LOG_NUM("wait_ms", exchange_now(x) - x->place->since_ms));
     return &step_pick;

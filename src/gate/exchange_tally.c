@@ -1,14 +1,14 @@
 #include "gate/exchange_tally.h"
 
 #include "base/clock.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "tiers/meters.h"
 
 static void tally_outcome(struct exchange *x, enum outcome o)
 {
     tally_end(x->worker->gateway->tally, x->model->index, o);
-    exchange_record_outcome(x, o);
+    exchange_account_outcome(x, o);
 }
 
 static struct meters *meters_of(const struct exchange *x)
@@ -62,8 +62,8 @@ void exchange_tally_error(struct exchange *x)
 void exchange_tally_last_resort(struct exchange *x, enum last_resort kind)
 {
     tally_last_resort(x->worker->gateway->tally, x->model->index, kind);
-    exchange_record_content(x);
-    exchange_record_outcome(x, OUTCOME_last_resort);
+    exchange_account_content(x);
+    exchange_account_outcome(x, OUTCOME_last_resort);
     exchange_tally_lost(x);
 }
 

@@ -144,10 +144,10 @@ enum err gateway_new(const struct settings *s, struct gateway **out, const char 
     g->notices = notices_new();
     g->processes = processes_new(&s->catalog, clock_mono_ms());
     if (s->access_log.file.len > 0) {
-        g->access_log = record_queue_new(ACCESS_QUEUE);
+        g->access_log = account_queue_new(ACCESS_QUEUE);
     }
     if (s->traces.collector) {
-        g->spans = record_queue_new(s->traces.queue);
+        g->spans = account_queue_new(s->traces.queue);
     }
     g->backend_tls = arena_zalloc(&g->arena, sizeof(g->backend_tls[0]) * count);
     g->teller_tls = arena_zalloc(&g->arena, sizeof(g->teller_tls[0]) * count * TELLERS);
@@ -196,8 +196,8 @@ void gateway_free(struct gateway **g)
     answer_cache_free(&gone->answer_cache);
     notices_free(&gone->notices);
     processes_free(&gone->processes);
-    record_queue_free(&gone->access_log);
-    record_queue_free(&gone->spans);
+    account_queue_free(&gone->access_log);
+    account_queue_free(&gone->spans);
     arena_fini(&gone->arena);
     free(gone);
 }

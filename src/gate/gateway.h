@@ -11,12 +11,12 @@
 #include "gate/settings.h"
 #include "llm/dialect.h"
 #include "net/loop.h"
+#include "tiers/account_queue.h"
 #include "tiers/board.h"
 #include "tiers/hedge.h"
 #include "tiers/journal.h"
 #include "tiers/notices.h"
 #include "tiers/processes.h"
-#include "tiers/record_queue.h"
 #include "tiers/retry_budget.h"
 #include "tiers/tally.h"
 #include "tiers/verdict_log.h"
@@ -47,8 +47,8 @@ struct gateway {
     struct answer_cache *answer_cache;  /* NULL: no model keeps answers */
     struct notices *notices;            /* which conversations were told of another model */
     struct processes *processes;        /* of managed backends; for the control thread */
-    struct record_queue *access_log;    /* on their way to it; NULL: off */
-    struct record_queue *spans;         /* likewise, to the collector */
+    struct account_queue *access_log;   /* on their way to it; NULL: off */
+    struct account_queue *spans;        /* likewise, to the collector */
     struct hash_key hash_key;           /* of what names sessions, prompts and conversations */
     uint64_t started_wall_ms;
     _Atomic uint32_t connections; /* open on the API port, all workers */

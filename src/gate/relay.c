@@ -1,6 +1,6 @@
 #include "gate/answer.h"
+#include "gate/exchange_account.h"
 #include "gate/exchange_priv.h"
-#include "gate/exchange_record.h"
 #include "llm/whole_stream.h"
 
 /*
@@ -225,8 +225,8 @@ const struct step *relay_whole(struct exchange *x, struct str body)
     }
     x->is_committed = true;
     exchange_now_answers(x);
-    exchange_record_usage(x, a->reply.prompt_tokens, a->reply.completion_tokens);
-    exchange_record_finish(x, body);
+    exchange_account_usage(x, a->reply.prompt_tokens, a->reply.completion_tokens);
+    exchange_account_finish(x, body);
     answer_note(x, a->backend->name, "ok");
     answer_begin_stream(x);
     exchange_succeed(x);

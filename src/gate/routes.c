@@ -6,7 +6,7 @@
 #include "gate/admission.h"
 #include "gate/answer.h"
 #include "gate/exchange.h"
-#include "gate/exchange_record.h"
+#include "gate/exchange_account.h"
 #include "gate/worker.h"
 #include "llm/client_reply.h"
 #include "wire/json.h"
@@ -67,7 +67,7 @@ static void serve_models(struct worker *w, struct http_conn *c)
     }
     e = e ? e : buf_append(&body, STR("]}"));
     CHECK(e == ERR_OK); /* settings bound names and their number */
-    exchange_record_other(w, c, 200, NULL);
+    exchange_account_other(w, c, 200, NULL);
     answer_small(w, c, 200, STR_NONE, buf_str(&body));
     buf_fini(&body);
     arena_fini(&a);
@@ -77,7 +77,7 @@ static void refuse_unknown_model(struct worker *w, struct http_conn *c, struct s
                                  struct arena *a)
 {
     struct str message = arena_printf(a, "The model '%.*s' does not exist.", STR_FMT(name));
-    exchange_record_other(w, c, 404, "model_not_found");
+    exchange_account_other(w, c, 404, "model_not_found");
     answer_refuse(w, c,
                   &(struct client_error){.status = 404,
                                          .type = "invalid_request_error",
@@ -94,7 +94,7 @@ static void serve_model(struct worker *w, struct http_conn *c)
     struct str tail = str_from_at(http_conn_request(c)->path, sizeof("/v1/models/") - 1);
     struct str name = url_decode(tail, false, &a);
     if (catalog_find_model(&w->gateway->settings->catalog, name)) {
-        exchange_record_other(w, c, 200, NULL);
+        exchange_account_other(w, c, 200, NULL);
         answer_small(w, c, 200, STR_NONE, model_object(w, name, &a));
     } else {
         refuse_unknown_model(w, c, name, &a);
@@ -167,12 +167,12 @@ static void on_head(void *owner, struct http_conn *c)
                                   .code = "invalid_api_key",
                                   .message = STR("Missing or wrong API key.")};
         report_key(w->gateway, e.status);
-        exchange_record_other(w, c, e.status, e.code);
+        exchange_account_other(w, c, e.status, e.code);
         answer_refuse(w, c, &e, STR("WWW-Authenticate: Bearer\r\n"));
         return;
     }
     struct arena a;
-    exchange_record_other(w, c, e.status, e.code);
+    exchange_account_other(w, c, e.status, e.code);
     arena_init(&a);
     answer_refuse(w, c, &e, allow ? arena_printf(&a, "Allow: %s\r\n", allow) : STR_NONE);
     arena_fini(&a);
@@ -193,7 +193,7 @@ static void on_fault(void *owner, struct http_conn *c, int status, const char *c
     struct worker *w = owner;
     log_debug("request refused", LOG_TEXT("peer", http_conn_peer(c)), LOG_NUM("status", status),
               LOG_TEXT("reason", why));
-    exchange_record_other(w, c, status, code);
+    exchange_account_other(w, c, status, code);
     answer_fault(w, c,
                  &(struct client_error){.status = status,
                                         .type = status >= 500 ? "service_unavailable"

@@ -24,7 +24,7 @@ static void put_ms(struct field_line *l, const char *name, uint64_t us)
     }
 }
 
-static void put_trace(struct field_line *l, const struct record *r)
+static void put_trace(struct field_line *l, const struct account *r)
 {
     char digits[2 * STR_NUMBER_MAX];
     if (r->ids.span != 0) {
@@ -34,7 +34,7 @@ static void put_trace(struct field_line *l, const struct record *r)
     }
 }
 
-static void put_exchange(struct field_line *l, const struct record *r)
+static void put_exchange(struct field_line *l, const struct account *r)
 {
     put_text(l, "asked", r->asked);
     put_text(l, "model", r->model ? r->model->name : STR(""));
@@ -57,7 +57,7 @@ static void put_exchange(struct field_line *l, const struct record *r)
     put_trace(l, r);
 }
 
-void access_line_write(const struct record *r, enum log_format format, struct field_line *out)
+void access_line_write(const struct account *r, enum log_format format, struct field_line *out)
 {
     int status = r->status != 0 ? r->status : STATUS_CLIENT_LEFT;
     field_line_begin(out, format);

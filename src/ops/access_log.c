@@ -37,7 +37,7 @@ struct access_log {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool has_some; /* under lock, as is_ending: there are records to take */
+    bool has_some; /* under lock, as is_ending: there are accounts to take */
     bool is_ending;
     _Atomic uint64_t written;
     _Atomic uint64_t dropped;
@@ -142,7 +142,7 @@ static void flush(struct access_log *log)
     log->lines = 0;
 }
 
-static void write_record(struct access_log *log, const struct record *r)
+static void write_account(struct access_log *log, const struct account *r)
 {
     struct field_line line;
     access_line_write(r, log->conf.format, &line);
@@ -156,11 +156,11 @@ static void write_record(struct access_log *log, const struct record *r)
 
 static void write_waiting(struct access_log *log)
 {
-    struct record *r = record_queue_take(log->conf.queue);
+    struct account *r = account_queue_take(log->conf.queue);
     while (r) {
-        write_record(log, r);
+        write_account(log, r);
         free(r);
-        r = record_queue_take(log->conf.queue);
+        r = account_queue_take(log->conf.queue);
     }
     flush(log);
 }
@@ -248,7 +248,7 @@ enum err access_log_start(const struct access_log_conf *conf, struct access_log 
         return e;
     }
     init_lock(log);
-    record_queue_set_reader(conf->queue, &(struct record_reader){wake, log, 1});
+    account_queue_set_reader(conf->queue, &(struct account_reader){wake, log, 1});
     CHECK(pthread_create(&log->thread, NULL, run, log) == 0);
     *out = log;
     return ERR_OK;
@@ -281,5 +281,5 @@ uint64_t access_log_written(const struct access_log *log)
 
 uint64_t access_log_dropped(const struct access_log *log)
 {
-    return log->dropped + record_queue_lost(log->conf.queue);
+    return log->dropped + account_queue_lost(log->conf.queue);
 }

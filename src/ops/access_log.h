@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/field_line.h"
 #include "base/str.h"
-#include "tiers/record_queue.h"
+#include "tiers/account_queue.h"
 
 /*
  * The access log: a line for each request (ops/access_line), written by a thread of its own,
@@ -18,8 +18,8 @@
 enum { ACCESS_LOG_END_MS = 2000 }; /* of what is left, at the end */
 
 struct access_log_conf {
-    struct record_queue *queue; /* borrowed */
-    struct str file;            /* "stdout", "stderr" or a path */
+    struct account_queue *queue; /* borrowed */
+    struct str file;             /* "stdout", "stderr" or a path */
     enum log_format format;
 };
 

@@ -14,9 +14,9 @@
 enum {
     BATCH_SPANS = 512,
     BATCH_BYTES = 1 << 20, /* nothing is added to a batch that is as long */
-    MESSAGE_MAX = 4 << 20, /* and one record is much less than the difference */
+    MESSAGE_MAX = 4 << 20, /* and one account is much less than the difference */
     EVERY_MS = 1000,
-    WAKE_AT = 128, /* records that do not wait for that */
+    WAKE_AT = 128, /* accounts that do not wait for that */
     HEAD_MAX = 1 << 20,
     ANSWER_MAX = 64 << 10,
     RESPONSE_HEAD_MAX = 64 << 10,
@@ -64,7 +64,7 @@ static uint64_t now_of(const struct otlp *o)
 static void fill(struct otlp *o)
 {
     struct span_message m;
-    struct record *r = record_queue_take(o->conf.queue);
+    struct account *r = account_queue_take(o->conf.queue);
     if (!r) {
         return;
     }
@@ -73,7 +73,7 @@ static void fill(struct otlp *o)
         span_message_put(&m, r);
         free(r);
         bool is_full = m.spans >= BATCH_SPANS || buf_len(&o->message) >= BATCH_BYTES;
-        r = is_full ? NULL : record_queue_take(o->conf.queue);
+        r = is_full ? NULL : account_queue_take(o->conf.queue);
     }
     span_message_end(&m);
     CHECK(!m.p.is_cut);
@@ -253,11 +253,11 @@ static void finish_draining(struct otlp *o)
     if (o->call) {
         http_call_close(&o->call);
     }
-    struct record *r = record_queue_take(o->conf.queue);
+    struct account *r = account_queue_take(o->conf.queue);
     while (r) {
         left += 1U + r->attempt_count;
         free(r);
-        r = record_queue_take(o->conf.queue);
+        r = account_queue_take(o->conf.queue);
     }
     if (left > 0) {
         log_warn("spans are lost at the end", LOG_NUM("spans", left),
@@ -346,7 +346,7 @@ struct otlp *otlp_start(const struct otlp_conf *conf)
     timer_init(&o->timer, on_time);
     o->post = (struct post){.run = on_post, .arg = o};
     o->next_ms = loop_now_ms(conf->loop) + EVERY_MS;
-    record_queue_set_reader(conf->queue, &(struct record_reader){wake, o, WAKE_AT});
+    account_queue_set_reader(conf->queue, &(struct account_reader){wake, o, WAKE_AT});
     task_ready(conf->loop, &o->task);
     return o;
 }
@@ -386,5 +386,5 @@ uint64_t otlp_exported(const struct otlp *o)
 
 uint64_t otlp_dropped(const struct otlp *o)
 {
-    return o->dropped + record_queue_lost_spans(o->conf.queue);
+    return o->dropped + account_queue_lost_spans(o->conf.queue);
 }

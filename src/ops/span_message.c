@@ -116,7 +116,7 @@ static void put_id(struct protobuf *p, uint32_t number, const uint64_t *parts, s
 
 /* --- spans --- */
 
-static uint64_t nanoseconds(const struct record *r, uint64_t us)
+static uint64_t nanoseconds(const struct account *r, uint64_t us)
 {
     return (r->wall_us + us) * 1000;
 }
@@ -130,10 +130,10 @@ struct span_head {
     uint64_t began_us, ended_us;
 };
 
-static void put_head(struct protobuf *p, const struct record *r, const struct span_head *h)
+static void put_head(struct protobuf *p, const struct account *r, const struct span_head *h)
 {
     const uint64_t trace[] = {r->ids.trace_high, r->ids.trace_low};
-    char name[RECORD_MODEL_MAX + 16];
+    char name[ACCOUNT_MODEL_MAX + 16];
     int len = snprintf(name, sizeof(name), "chat%s%.*s", h->model.len > 0 ? " " : "",
                        STR_FMT(h->model));
     CHECK(len > 0 && (size_t)len < sizeof(name));
@@ -153,7 +153,7 @@ static void put_head(struct protobuf *p, const struct record *r, const struct sp
     put_text(p, "gen_ai.operation.name", STR("chat"));
 }
 
-static size_t open_event(struct protobuf *p, const struct record *r, const char *name,
+static size_t open_event(struct protobuf *p, const struct account *r, const char *name,
                          uint64_t at_us)
 {
     size_t event = protobuf_open(p, SPAN_EVENTS);
@@ -162,7 +162,7 @@ static size_t open_event(struct protobuf *p, const struct record *r, const char 
     return event;
 }
 
-static void put_first_token(struct protobuf *p, const struct record *r, uint64_t at_us)
+static void put_first_token(struct protobuf *p, const struct account *r, uint64_t at_us)
 {
     if (at_us > 0) {
         protobuf_close(p, open_event(p, r, "fallthrough.first_token", at_us));
@@ -179,7 +179,7 @@ static void put_error(struct protobuf *p, struct str type)
 
 /* --- of an attempt --- */
 
-static struct str outcome_of(const struct record_attempt *a)
+static struct str outcome_of(const struct account_attempt *a)
 {
     if (a->failure != FAILURE_ok) {
         return str_from(verdict_of(a->failure)->name);
@@ -187,7 +187,7 @@ static struct str outcome_of(const struct record_attempt *a)
     return a->is_good ? STR("ok") : STR("cancelled");
 }
 
-static void put_backend(struct protobuf *p, const struct record_attempt *a)
+static void put_backend(struct protobuf *p, const struct account_attempt *a)
 {
     const struct backend *b = a->backend;
     put_text(p, "gen_ai.provider.name", str_from(backend_type_name(b->type)));
@@ -198,14 +198,14 @@ static void put_backend(struct protobuf *p, const struct record_attempt *a)
     put_number(p, "fallthrough.tier", a->tier);
 }
 
-static void put_attempt(struct protobuf *p, const struct record *r,
-                        const struct record_attempt *a)
+static void put_attempt(struct protobuf *p, const struct account *r,
+                        const struct account_attempt *a)
 {
     size_t span = protobuf_open(p, SCOPE_SPANS_SPANS);
     put_head(p, r,
              &(struct span_head){.span = a->span,
                                  .parent = r->ids.span,
-                                 .model = a->model.len < RECORD_MODEL_MAX ? a->model : STR(""),
+                                 .model = a->model.len < ACCOUNT_MODEL_MAX ? a->model : STR(""),
                                  .kind = KIND_CLIENT,
                                  .began_us = a->began_us,
                                  .ended_us = a->ended_us});
@@ -227,7 +227,7 @@ static void put_attempt(struct protobuf *p, const struct record *r,
 
 /* --- of an exchange --- */
 
-static void put_finish(struct protobuf *p, const struct record *r)
+static void put_finish(struct protobuf *p, const struct account *r)
 {
     if (r->finish_count == 0) {
         return;
@@ -243,7 +243,7 @@ static void put_finish(struct protobuf *p, const struct record *r)
     close_pair(p, pair);
 }
 
-static void put_asked(struct protobuf *p, const struct record *r)
+static void put_asked(struct protobuf *p, const struct account *r)
 {
     const char *provider = r->backend ? backend_type_name(r->backend->type) : "fallthrough";
     put_text(p, "gen_ai.provider.name", str_from(provider));
@@ -258,7 +258,7 @@ static void put_asked(struct protobuf *p, const struct record *r)
     put_text(p, "fallthrough.model", r->model ? r->model->name : STR(""));
 }
 
-static void put_answered(struct protobuf *p, const struct record *r)
+static void put_answered(struct protobuf *p, const struct account *r)
 {
     put_number(p, "http.response.status_code", (uint64_t)r->status);
     put_text(p, "gen_ai.response.model", r->served);
@@ -277,11 +277,11 @@ static void put_answered(struct protobuf *p, const struct record *r)
 }
 
 /* Between two attempts, the first of which had failed. */
-static void put_failovers(struct protobuf *p, const struct record *r)
+static void put_failovers(struct protobuf *p, const struct account *r)
 {
     for (uint32_t i = 0; i + 1 < r->attempt_count; i++) {
-        const struct record_attempt *a = &r->attempt[i];
-        const struct record_attempt *next = &r->attempt[i + 1];
+        const struct account_attempt *a = &r->attempt[i];
+        const struct account_attempt *next = &r->attempt[i + 1];
         if (a->failure == FAILURE_ok || next->began_us < a->ended_us) {
             continue; /* the other one of a hedge */
         }
@@ -293,17 +293,17 @@ static void put_failovers(struct protobuf *p, const struct record *r)
     }
 }
 
-static void put_resumes(struct protobuf *p, const struct record *r)
+static void put_resumes(struct protobuf *p, const struct account *r)
 {
-    for (uint32_t i = 0; i < r->resume_count && i < RECORD_RESUMES_MAX; i++) {
-        const struct record_resume *one = &r->resume[i];
+    for (uint32_t i = 0; i < r->resume_count && i < ACCOUNT_RESUMES_MAX; i++) {
+        const struct account_resume *one = &r->resume[i];
         size_t event = open_event(p, r, "fallthrough.resume", one->at_us);
         put_number_in(p, EVENT_ATTRIBUTES, "fallthrough.gap_ms", one->gap_us / 1000);
         protobuf_close(p, event);
     }
 }
 
-static void put_exchange(struct protobuf *p, const struct record *r)
+static void put_exchange(struct protobuf *p, const struct account *r)
 {
     size_t span = protobuf_open(p, SCOPE_SPANS_SPANS);
     put_head(p, r,
@@ -359,7 +359,7 @@ void span_message_begin(struct span_message *m, struct buf *out, struct str serv
     protobuf_close(p, scope);
 }
 
-void span_message_put(struct span_message *m, const struct record *r)
+void span_message_put(struct span_message *m, const struct account *r)
 {
     put_exchange(&m->p, r);
     for (uint32_t i = 0; i < r->attempt_count; i++) {

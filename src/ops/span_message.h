@@ -4,17 +4,17 @@
 #include <stdint.h>
 
 #include "base/str.h"
-#include "tiers/record.h"
+#include "tiers/account.h"
 #include "wire/protobuf.h"
 
 /*
- * Records as an ExportTraceServiceRequest of OpenTelemetry's protocol (opentelemetry-proto 1.x,
- * trace/v1/trace.proto): a span of kind SERVER for each exchange, one of kind CLIENT for each
- * of its attempts. Names follow the semantic conventions for generative AI (1.41, which are
- * still in development); what those do not have begins with "fallthrough.". docs/traces.md has
- * the list. Pure.
+ * Accounts as an ExportTraceServiceRequest of OpenTelemetry's protocol
+ * (opentelemetry-proto 1.x, trace/v1/trace.proto): a span of kind SERVER for each exchange, one
+ * of kind CLIENT for each of its attempts. Names follow the semantic conventions for generative
+ * AI (1.41, which are still in development); what those do not have begins with "fallthrough.".
+ * docs/traces.md has the list. Pure.
  *
- *     span_message_begin → span_message_put for each record → span_message_end
+ *     span_message_begin → span_message_put for each account → span_message_end
  */
 
 struct span_message {
@@ -26,7 +26,7 @@ struct span_message {
 };
 
 void span_message_begin(struct span_message *m, struct buf *out, struct str service);
-void span_message_put(struct span_message *m, const struct record *r);
+void span_message_put(struct span_message *m, const struct account *r);
 void span_message_end(struct span_message *m);
 
 /* How many spans of the answer's the collector has refused (ExportTraceServiceResponse,

@@ -1,29 +1,29 @@
-#include "tiers/record.h"
+#include "tiers/account.h"
 
 #include "base/mem.h"
 
-/* A text of a record, and how much of it is kept. */
+/* A text of a account, and how much of it is kept. */
 struct cut {
     size_t offset; /* of the struct str */
     size_t most;
 };
 
 static const struct cut CUTS[] = {
-    {offsetof(struct record, trace_state), RECORD_TEXT_MAX},
-    {offsetof(struct record, request_id), RECORD_TEXT_MAX},
-    {offsetof(struct record, peer), RECORD_TEXT_MAX},
-    {offsetof(struct record, key), RECORD_TEXT_MAX},
-    {offsetof(struct record, method), RECORD_METHOD_MAX},
-    {offsetof(struct record, path), RECORD_PATH_MAX},
-    {offsetof(struct record, asked), RECORD_MODEL_MAX},
-    {offsetof(struct record, served), RECORD_TEXT_MAX},
-    {offsetof(struct record, error), RECORD_ERROR_MAX},
-    {offsetof(struct record, degraded), RECORD_TEXT_MAX},
-    {offsetof(struct record, trail), RECORD_TRAIL_MAX},
+    {offsetof(struct account, trace_state), ACCOUNT_TEXT_MAX},
+    {offsetof(struct account, request_id), ACCOUNT_TEXT_MAX},
+    {offsetof(struct account, peer), ACCOUNT_TEXT_MAX},
+    {offsetof(struct account, key), ACCOUNT_TEXT_MAX},
+    {offsetof(struct account, method), ACCOUNT_METHOD_MAX},
+    {offsetof(struct account, path), ACCOUNT_PATH_MAX},
+    {offsetof(struct account, asked), ACCOUNT_MODEL_MAX},
+    {offsetof(struct account, served), ACCOUNT_TEXT_MAX},
+    {offsetof(struct account, error), ACCOUNT_ERROR_MAX},
+    {offsetof(struct account, degraded), ACCOUNT_TEXT_MAX},
+    {offsetof(struct account, trail), ACCOUNT_TRAIL_MAX},
 };
 enum { TEXTS = sizeof(CUTS) / sizeof(CUTS[0]) };
 
-static struct str *text_of(struct record *r, size_t i)
+static struct str *text_of(struct account *r, size_t i)
 {
     return (struct str *)(void *)((char *)r + CUTS[i].offset);
 }
@@ -38,9 +38,9 @@ static struct str cut_text(struct str s, size_t most)
     return str_of(s.ptr, len);
 }
 
-struct record *record_copy(const struct record *r)
+struct account *account_copy(const struct account *r)
 {
-    struct record cut = *r;
+    struct account cut = *r;
     size_t attempts_size = sizeof(r->attempt[0]) * r->attempt_count;
     size_t size = sizeof(*r) + attempts_size;
     for (size_t i = 0; i < TEXTS; i++) {
@@ -48,8 +48,8 @@ struct record *record_copy(const struct record *r)
         *text = cut_text(*text, CUTS[i].most);
         size += text->len;
     }
-    struct record *copy = mem_resize(NULL, size);
-    struct record_attempt *attempts = (void *)(copy + 1);
+    struct account *copy = mem_resize(NULL, size);
+    struct account_attempt *attempts = (void *)(copy + 1);
     char *at = (char *)attempts + attempts_size;
     *copy = cut;
     copy->next = NULL;
@@ -68,7 +68,7 @@ struct record *record_copy(const struct record *r)
     return copy;
 }
 
-const char *record_finish_word(struct str reason)
+const char *account_finish_word(struct str reason)
 {
     static const char *const words[] = {"stop", "length", "tool_calls", "content_filter",
                                         "function_call"};

@@ -19,25 +19,25 @@
  */
 
 enum {
-    RECORD_ATTEMPTS_MAX = 32, /* of one exchange; more are only counted */
-    RECORD_FINISH_MAX = 4,    /* reasons of one answer */
-    RECORD_MODEL_MAX = 96,    /* bytes of what the client said; longer ones are cut */
-    RECORD_PATH_MAX = 96,
-    RECORD_METHOD_MAX = 16,
-    RECORD_ERROR_MAX = 64,
-    RECORD_TRAIL_MAX = 768,
-    RECORD_TEXT_MAX = 512 /* of anything else */
+    ACCOUNT_ATTEMPTS_MAX = 32, /* of one exchange; more are only counted */
+    ACCOUNT_FINISH_MAX = 4,    /* reasons of one answer */
+    ACCOUNT_MODEL_MAX = 96,    /* bytes of what the client said; longer ones are cut */
+    ACCOUNT_PATH_MAX = 96,
+    ACCOUNT_METHOD_MAX = 16,
+    ACCOUNT_ERROR_MAX = 64,
+    ACCOUNT_TRAIL_MAX = 768,
+    ACCOUNT_TEXT_MAX = 512 /* of anything else */
 };
 
 /* Of a span (wire/trace_context.h); all 0: there is none. */
-struct record_ids {
+struct account_ids {
     uint64_t trace_high;
     uint64_t trace_low;
     uint64_t span;
     uint64_t parent; /* of the caller; 0: none */
 };
 
-struct record_attempt {
+struct account_attempt {
     const struct backend *backend; /* borrowed: the catalog's */
     struct str model;              /* the name that the backend knows it by; the catalog's */
     uint64_t span;
@@ -54,19 +54,19 @@ struct record_attempt {
 };
 
 /* Where an answer that had broken went on. */
-struct record_resume {
+struct account_resume {
     uint64_t at_us;
     uint64_t gap_us;
 };
-enum { RECORD_RESUMES_MAX = 8 };
+enum { ACCOUNT_RESUMES_MAX = 8 };
 
-struct record {
+struct account {
     uint64_t wall_us;
     uint64_t began_us;
     uint64_t ended_us; /* after it began */
     uint64_t first_us; /* the first content for the client; 0: none */
     uint64_t queued_us;
-    struct record_ids ids; /* span 0: it is not traced */
+    struct account_ids ids; /* span 0: it is not traced */
     struct str trace_state;
     struct str request_id;
     struct str peer;
@@ -88,22 +88,22 @@ struct record {
     uint64_t max_tokens;                       /* asked for; 0: it did not say */
     uint64_t prompt_tokens, completion_tokens; /* 0: not known */
     uint64_t bytes_in, bytes_out;              /* of the bodies */
-    const char *finish[RECORD_FINISH_MAX]; /* words of a fixed set, in the order they came */
+    const char *finish[ACCOUNT_FINISH_MAX]; /* words of a fixed set, in the order they came */
     size_t finish_count;
     struct str trail;
-    struct record_resume resume[RECORD_RESUMES_MAX];
-    uint32_t resume_count; /* more than RECORD_RESUMES_MAX: the rest is only counted */
-    const struct record_attempt *attempt;
+    struct account_resume resume[ACCOUNT_RESUMES_MAX];
+    uint32_t resume_count; /* more than ACCOUNT_RESUMES_MAX: the rest is only counted */
+    const struct account_attempt *attempt;
     uint32_t attempt_count; /* of those at `attempt` */
     uint32_t attempts;      /* made */
 
     /* private: */
-    struct record *next;
+    struct account *next;
 };
 
 /* A copy that owns its text and attempts; what is too long is cut, never within a character.
  * free() ends it. */
-struct record *record_copy(const struct record *r);
+struct account *account_copy(const struct account *r);
 
 /* "stop", …; "other" for what is not known. */
-const char *record_finish_word(struct str reason);
+const char *account_finish_word(struct str reason);

@@ -1,4 +1,4 @@
-#include "tiers/record_queue.h"
+#include "tiers/account_queue.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -6,37 +6,37 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-struct record_queue {
-    struct record_reader reader;
+struct account_queue {
+    struct account_reader reader;
     size_t room;
     pthread_mutex_t lock;
-    struct record *first; /* under lock, as all below */
-    struct record **end;  /* where the next one is linked */
+    struct account *first; /* under lock, as all below */
+    struct account **end;  /* where the next one is linked */
     size_t count;
     bool is_woken;
     uint64_t lost;
     uint64_t lost_spans;
 };
 
-struct record_queue *record_queue_new(size_t room)
+struct account_queue *account_queue_new(size_t room)
 {
-    struct record_queue *q = mem_alloc(sizeof(*q));
+    struct account_queue *q = mem_alloc(sizeof(*q));
     q->room = room;
     q->end = &q->first;
     CHECK(pthread_mutex_init(&q->lock, NULL) == 0);
     return q;
 }
 
-void record_queue_free(struct record_queue **q)
+void account_queue_free(struct account_queue **q)
 {
-    struct record_queue *gone = *q;
+    struct account_queue *gone = *q;
     *q = NULL;
     if (!gone) {
         return;
     }
-    struct record *r = gone->first;
+    struct account *r = gone->first;
     while (r) {
-        struct record *next = r->next;
+        struct account *next = r->next;
         free(r);
         r = next;
     }
@@ -44,14 +44,14 @@ void record_queue_free(struct record_queue **q)
     free(gone);
 }
 
-void record_queue_set_reader(struct record_queue *q, const struct record_reader *r)
+void account_queue_set_reader(struct account_queue *q, const struct account_reader *r)
 {
     q->reader = *r;
 }
 
-void record_queue_put(struct record_queue *q, struct record *r)
+void account_queue_put(struct account_queue *q, struct account *r)
 {
-    struct record *over = NULL;
+    struct account *over = NULL;
     CHECK(pthread_mutex_lock(&q->lock) == 0);
     if (q->count == q->room) {
         over = r;
@@ -71,10 +71,10 @@ void record_queue_put(struct record_queue *q, struct record *r)
     }
 }
 
-struct record *record_queue_take(struct record_queue *q)
+struct account *account_queue_take(struct account_queue *q)
 {
     CHECK(pthread_mutex_lock(&q->lock) == 0);
-    struct record *r = q->first;
+    struct account *r = q->first;
     if (r) {
         q->first = r->next;
         q->end = q->first ? q->end : &q->first;
@@ -87,7 +87,7 @@ struct record *record_queue_take(struct record_queue *q)
     return r;
 }
 
-static uint64_t read_count(struct record_queue *q, const uint64_t *count)
+static uint64_t read_count(struct account_queue *q, const uint64_t *count)
 {
     CHECK(pthread_mutex_lock(&q->lock) == 0);
     uint64_t value = *count;
@@ -95,12 +95,12 @@ static uint64_t read_count(struct record_queue *q, const uint64_t *count)
     return value;
 }
 
-uint64_t record_queue_lost_spans(struct record_queue *q)
+uint64_t account_queue_lost_spans(struct account_queue *q)
 {
     return read_count(q, &q->lost_spans);
 }
 
-uint64_t record_queue_lost(struct record_queue *q)
+uint64_t account_queue_lost(struct account_queue *q)
 {
     return read_count(q, &q->lost);
 }
