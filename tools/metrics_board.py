@@ -129,6 +129,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
               "percentunit"),
         Panel("Connections", (("fallthrough_connections", "{{instance}}"),)),
         Panel("Busy now", (("fallthrough_loop_busy_seconds", "{{instance}} {{loop}}"),), "s"),
+        Panel("Spans and lines of the access log", (
+            ("sum by (instance, result) (rate(fallthrough_trace_spans_total[$__rate_interval]))", "{{instance}} spans {{result}}"),
+            ("sum by (instance, result) (rate(fallthrough_access_log_lines_total[$__rate_interval]))", "{{instance}} lines {{result}}"))),
         Panel("Incidents and lost events", (("fallthrough_incidents_open", "{{instance}} incidents"),
                                             ("increase(fallthrough_events_lost_total[$__rate_interval])", "{{instance}} lost"))),
         Panel("History is written", (("fallthrough_history_writable", "{{instance}}"),), kind="stat", width=6, words=WELL),

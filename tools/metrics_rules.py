@@ -105,4 +105,10 @@ ALERTS = (
     Alert("EventsLost", "increase(fallthrough_events_lost_total[10m]) > 0", "0s", "warning",
           "{{ $value | humanize }} events were lost.",
           "More happened at a time than there is room for, or the history could not be written for too long. Counters are whole all the same."),
+    Alert("TracesDropped", 'increase(fallthrough_trace_spans_total{result="dropped"}[15m]) > 0', "5m", "warning",
+          "{{ $value | humanize }} spans did not reach the collector.",
+          "The collector is away, slow or refuses them: the reason is in the gateway's log. Answers do not suffer."),
+    Alert("AccessLogDropped", 'increase(fallthrough_access_log_lines_total{result="dropped"}[15m]) > 0', "5m", "warning",
+          "{{ $value | humanize }} lines of the access log could not be written.",
+          "See the disk (full, read-only) and the file's owner. Answers do not suffer."),
 )
