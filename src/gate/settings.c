@@ -233,6 +233,11 @@ static void read_access_log(struct conf *c, const struct conf_node *n, void *int
     access_log_read(c, n, &((struct draft *)into)->s.access_log);
 }
 
+static void read_alerts(struct conf *c, const struct conf_node *n, void *into)
+{
+    alerts_read(c, n, &((struct draft *)into)->s.alerts);
+}
+
 static const struct conf_row ROOT_ROWS[] = {
     {.name = "listen",
      .type = CONF_READ,
@@ -337,7 +342,10 @@ static const struct conf_row ROOT_ROWS[] = {
      .words = ANNOTATIONS,
      .fallback = "body",
      .help = "where answers tell who made them: body, headers or off"},
-    {.name = "alerts", .type = CONF_LATER},
+    {.name = "alerts",
+     .type = CONF_READ,
+     .read = read_alerts,
+     .help = "who is told of incidents: by mail, by webhooks"},
     {.name = "history",
      .type = CONF_READ,
      .read = read_history,
@@ -384,7 +392,12 @@ const struct conf_table *const *settings_tables(size_t *count)
                                                       &MANAGED_GIVE_UP_TABLE,
                                                       &HISTORY_TABLE,
                                                       &TRACES_TABLE,
-                                                      &ACCESS_TABLE};
+                                                      &ACCESS_TABLE,
+                                                      &ALERTS_TABLE,
+                                                      &EMAIL_TABLE,
+                                                      &WEBHOOK_TABLE,
+                                                      &ALERT_RATE_TABLE,
+                                                      &QUIET_HOURS_TABLE};
     *count = sizeof(TABLES) / sizeof(TABLES[0]);
     return TABLES;
 }
@@ -420,6 +433,7 @@ static void set_defaults(struct draft *d)
     s->log_file = STR("stderr");
     s->access_log.file = STR("");
     history_set(&s->history);
+    alerts_set(&s->alerts);
     policy_set_degrade(d->degrade);
     policy_set_retry_budget(&d->retry_budget);
     policy_set_hedge(&d->hedge);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/http_server.h"
+#include "tiers/alert_policy.h"
 #include "tiers/catalog.h"
 #include "wire/url.h"
 
@@ -68,6 +69,7 @@ struct settings {
     enum log_format log_format;
     struct str log_file; /* "stderr" or a path */
     struct history_policy history;
+    struct alert_policy alerts; /* who is told of incidents */
     struct trace_policy traces;
     struct access_policy access_log;
 

@@ -122,19 +122,27 @@ static bool check_header_name(struct conf *c, const struct conf_item *item)
     return true;
 }
 
-static void read_header(struct conf *c, const struct conf_item *item, struct backend *b,
-                        struct backend_header *all)
+bool header_read(struct conf *c, const struct conf_item *item, struct str *value)
 {
-    struct str value = STR("");
     conf_hide(c, item->value);
-    if (!check_header_name(c, item) || !conf_secret(c, item->value, &value)) {
-        return;
+    if (!check_header_name(c, item) || !conf_secret(c, item->value, value)) {
+        return false;
     }
-    if (value.len > HEADER_BYTES || !is_header_value(value)) {
+    if (value->len > HEADER_BYTES || !is_header_value(*value)) {
         conf_error(c, item->value->start,
                    "the value of header '%.*s' must be one line of up to %d bytes, without "
                    "spaces around it",
                    STR_FMT(item->key), HEADER_BYTES);
+        return false;
+    }
+    return true;
+}
+
+static void read_header(struct conf *c, const struct conf_item *item, struct backend *b,
+                        struct backend_header *all)
+{
+    struct str value = STR("");
+    if (!header_read(c, item, &value)) {
         return;
     }
     for (size_t i = 0; i < b->header_count; i++) {

@@ -89,6 +89,11 @@ extern const struct conf_table KEY_TABLE;
 extern const struct conf_table HISTORY_TABLE;
 extern const struct conf_table TRACES_TABLE; /* into what settings_traces.c has */
 extern const struct conf_table ACCESS_TABLE; /* into an access_policy */
+extern const struct conf_table ALERTS_TABLE;
+extern const struct conf_table EMAIL_TABLE; /* into an alert_channel, as the next */
+extern const struct conf_table WEBHOOK_TABLE;
+extern const struct conf_table ALERT_RATE_TABLE;
+extern const struct conf_table QUIET_HOURS_TABLE;
 
 /* All tables with the root's first, for documentation and its test. */
 const struct conf_table *const *settings_tables(size_t *count);
@@ -127,6 +132,18 @@ void history_read(struct conf *c, const struct conf_node *n, struct history_poli
 /* The root's `traces`; and its `access_log`: a path, or a mapping. */
 void traces_read(struct conf *c, const struct conf_node *n, struct trace_policy *out);
 void access_log_read(struct conf *c, const struct conf_node *n, struct access_policy *out);
+
+/* The root's `alerts`. */
+void alerts_set(struct alert_policy *p);
+void alerts_read(struct conf *c, const struct conf_node *n, struct alert_policy *out);
+
+/* Its `email` and `webhook`: one channel each, which holds the defaults. */
+void alert_read_email(struct conf *c, const struct conf_node *n, struct alert_channel *out);
+void alert_read_webhook(struct conf *c, const struct conf_node *n, struct alert_channel *out);
+
+/* An item of `headers`, of a backend or a webhook: name and value are judged, the value is a
+ * secret. False: a mistake was noted. */
+bool header_read(struct conf *c, const struct conf_item *item, struct str *value);
 
 /* A backend's `capabilities`. */
 void offer_read_capabilities(struct conf *c, const struct conf_node *n, void *into);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +21,13 @@ enum alert_format {
 };
 
 const char *alert_format_name(enum alert_format f); /* "mail", "json", … */
+
+/* What becomes of smtp://, which begins in the clear. */
+enum starttls {
+    STARTTLS_REQUIRED, /* or no mail */
+    STARTTLS_AUTO,     /* where the server offers it */
+    STARTTLS_OFF
+};
 
 /* Part of each day, by the local time of the gateway. */
 struct quiet_hours {
@@ -48,7 +54,8 @@ struct alert_channel {
     struct alert_rate rate;
     struct quiet_hours quiet;
     uint32_t timeout_ms; /* for one delivery, from resolving to the last answer */
-    struct str url;      /* smtp://, smtps://, http:// or https:// */
+    struct str url;      /* smtp://, smtps://, http:// or https://; of the latter two secret: it
+                            may hold a token */
     struct str ca;       /* PEM file; empty: the system's */
 
     /* Of a mail. */
@@ -57,7 +64,7 @@ struct alert_channel {
     struct str from;     /* an address */
     const struct str *to;
     size_t to_count; /* >= 1 */
-    bool needs_tls;  /* of smtp://: STARTTLS or nothing */
+    enum starttls starttls;
 
     /* Of the others. */
     struct str secret;      /* of the HMAC-SHA256 signature; empty: none */

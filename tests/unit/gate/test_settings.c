@@ -46,7 +46,12 @@ static const char EXAMPLE[] =
     "\xe2\x80\x94 "
     "may be slower or shorter\"}\n"
     "  ollama:   {max_tokens: 400}\n"
-    "annotate: body                    # body | headers | off\n";
+    "annotate: body                    # body | headers | off\n"
+    "alerts:\n"
+    "  email:   {smtp: smtp://mail.example.com:587, user: me, password: ${WEB_KEY}, "
+    "from: alerts@example.com, to: [ops@example.com]}\n"
+    "  webhook: [{url: https://hooks.example.com/x, format: json}]  # json | slack | …\n"
+    "history: /var/lib/fallthrough/history.db\n";
 
 static const struct backend *get_backend(const struct loading *l, const char *name)
 {
@@ -88,6 +93,7 @@ static void loads_the_example_of_the_contract(void **state)
     assert_string_equal(l.s->keys[0].name.ptr, "web");
     assert_string_equal(l.s->keys[0].key.ptr, "web-secret");
     assert_string_equal(l.s->tls_cert.ptr, "/tmp/PATH");
+    assert_int_equal(l.s->alerts.channel_count, 2);
     unload(&l);
 }
 

@@ -34,7 +34,6 @@ static void refuses_wrong_values_of_the_root(void **state)
         {"breaker: {dwell: 11m}\n", "'dwell' must be from 0ms to 10m, not '11m'"},
         {"breaker: {half_open: 1s}\n", ":1:11: error: unknown key 'half_open' in 'breaker'"},
         {"panic: maybe\n", ":1:8: error: 'panic' must be true or false, not 'maybe'"},
-        {"alerts: {}\n", "unknown key 'alerts'; this version does not have it yet\n"},
         {"history: [x]\n", ":1:10: error: expected a path, or a mapping of path, keep, "
                            "max_size and settle, not a list\n"},
         {"history: {path: x, keep: 1ms}\n", ":1:26: error: 'keep' must be from 1s to"},
