@@ -23,9 +23,11 @@ ARROWS = {
     "tiers": ["base"],
     "gate": ["base", "wire", "net", "llm", "tiers"],
     "ops": ["base", "wire", "net", "tiers"],
+    "alert": ["base", "wire", "net", "tiers", "ops"],
     "guard": ["base", "wire", "net"],
     "agent": ["base", "wire", "net"],
-    "cmd": ["base", "wire", "net", "llm", "tiers", "gate", "ops", "guard", "agent"],
+    "cmd": ["base", "wire", "net", "llm", "tiers", "gate", "ops", "alert", "guard",
+            "agent"],
 }
 # Files without a header of their name -> reason. No exemption without one.
 NO_HEADER = {
