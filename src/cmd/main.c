@@ -5,6 +5,7 @@
 
 #include "agent/probe_child.h"
 #include "cmd/agent_cmd.h"
+#include "cmd/alert_cmd.h"
 #include "cmd/check_cmd.h"
 #include "cmd/demo.h"
 #include "cmd/events_cmd.h"
@@ -20,9 +21,9 @@
 
 /* One row a command; the help text and the dispatch come from it. */
 static const struct command *const commands[] = {
-    &SERVE_COMMAND,  &CHECK_COMMAND, &STATUS_COMMAND,  &TOP_COMMAND,    &EXPLAIN_COMMAND,
-    &EVENTS_COMMAND, &DRAIN_COMMAND, &DISABLE_COMMAND, &ENABLE_COMMAND, &WAIT_HEALTHY_COMMAND,
-    &AGENT_COMMAND,  &GUARD_COMMAND, &DEMO_COMMAND,
+    &SERVE_COMMAND,        &CHECK_COMMAND, &STATUS_COMMAND, &TOP_COMMAND,     &EXPLAIN_COMMAND,
+    &EVENTS_COMMAND,       &ALERT_COMMAND, &DRAIN_COMMAND,  &DISABLE_COMMAND, &ENABLE_COMMAND,
+    &WAIT_HEALTHY_COMMAND, &AGENT_COMMAND, &GUARD_COMMAND,  &DEMO_COMMAND,
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
