@@ -66,9 +66,10 @@ static json_t *make_json(const struct alert_channel *ch, enum delivery what,
                          const struct delivery_report *r, uint64_t took_ms)
 {
     json_t *status = r->status > 0 ? json_integer(r->status) : json_null();
-    return json_pack("{ss% ss ss so ss sI}", "channel", ch->name.ptr, ch->name.len, "format",
+    return json_pack("{ss% ss ss so ss sI sI}", "channel", ch->name.ptr, ch->name.len, "format",
                      alert_format_name(ch->format), "result", name_of(what), "status", status,
-                     "words", r->words, "took_ms", (json_int_t)took_ms);
+                     "words", r->words, "retry_after_ms", (json_int_t)r->retry_after_ms,
+                     "took_ms", (json_int_t)took_ms);
 }
 
 static void print_line(const struct alert_channel *ch, enum delivery what,

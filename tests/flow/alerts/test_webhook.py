@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import socket
 import time
+from email.utils import formatdate
 
 import pytest
 from hook_server import HookServer
@@ -65,6 +66,19 @@ def test_the_status_decides_whether_to_come_again(status, result, alert_test):
     [told] = done.channels
     assert (told["result"], told["status"], told["words"]) == (result, status, "invalid_payload: no text")
     assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize("said, expected_ms", [("7", 7_000), ("0", 0), ("soon", 0), ("-5", 0), ("999999999", 86_400_000)])
+def test_a_server_may_say_when_to_come_again(said, expected_ms, alert_test):
+    with HookServer(status=429, headers={"Retry-After": said}) as server:
+        [told] = alert_test(hook(server.url), "--json").channels
+    assert told["result"] == "later" and told["retry_after_ms"] == expected_ms
+
+
+def test_a_date_to_come_again_is_taken_too(alert_test):
+    with HookServer(status=503, headers={"Retry-After": formatdate(time.time() + 600, usegmt=True)}) as server:
+        [told] = alert_test(hook(server.url), "--json").channels
+    assert 60_000 < told["retry_after_ms"] <= 601_000
 
 
 def test_a_server_that_repeats_a_token_does_not_get_it_into_what_is_told(alert_test):
