@@ -46,6 +46,7 @@ static void nobody_is_told_without_channels(void **state)
     unload(&l);
 }
 
+/* Those of the contract. */
 static void the_shortest_channels_have_defaults(void **state)
 {
     struct loading l;
