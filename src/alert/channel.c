@@ -72,6 +72,18 @@ static size_t on_smtp_line(char *line, size_t size, size_t count, void *owner)
     return size * count;
 }
 
+/* What failed before the mail itself (a server that knows no EHLO, a STARTTLS that could be
+ * done without) is past: from here on it is about recipients. */
+static int on_debug(CURL *curl, curl_infotype type, char *bytes, size_t len, void *owner)
+{
+    struct sending *s = owner;
+    (void)curl;
+    if (type == CURLINFO_HEADER_OUT && str_starts(str_of(bytes, len), STR("MAIL FROM:"))) {
+        s->replies.failure = 0;
+    }
+    return 0;
+}
+
 /* The start of it is kept for people; who sends without end is cut off. */
 static size_t on_answer(char *piece, size_t size, size_t count, void *owner)
 {
@@ -161,6 +173,9 @@ static void ask_by_mail(struct sending *s)
     SET(s, CURLOPT_READDATA, s);
     SET(s, CURLOPT_HEADERFUNCTION, on_smtp_line);
     SET(s, CURLOPT_HEADERDATA, s);
+    SET(s, CURLOPT_VERBOSE, 1L); /* on_debug takes all of it, and prints nothing */
+    SET(s, CURLOPT_DEBUGFUNCTION, on_debug);
+    SET(s, CURLOPT_DEBUGDATA, s);
 }
 
 static void ask_by_post(struct sending *s)

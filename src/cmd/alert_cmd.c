@@ -78,9 +78,12 @@ static void print_line(const struct alert_channel *ch, enum delivery what,
     struct arena a;
     arena_init(&a);
     struct str words = escape_text(&a, str_from(r->words), "");
-    const char *verb = what == DELIVERED ? "delivered" : "failed";
-    (void)printf("%.*s (%s): %s: %.*s\n", STR_FMT(ch->name), alert_format_name(ch->format),
-                 verb, STR_FMT(words));
+    struct str status = STR("");
+    if (what != DELIVERED && r->status > 0 && ch->format != ALERT_MAIL) {
+        status = arena_printf(&a, " (%d)", r->status); /* a mail's words begin with it */
+    }
+    (void)printf("%.*s (%s): %s%.*s: %.*s\n", STR_FMT(ch->name), alert_format_name(ch->format),
+                 what == DELIVERED ? "delivered" : "failed", STR_FMT(status), STR_FMT(words));
     (void)fflush(stdout);
     arena_fini(&a);
 }

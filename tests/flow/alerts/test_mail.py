@@ -103,7 +103,8 @@ def test_a_wrong_password_is_told_in_the_servers_words(certificate, alert_test):
 
 
 def test_a_server_that_repeats_the_password_does_not_get_it_into_what_is_told(certificate, alert_test):
-    with MailServer(tls=certificate, user="u", password="x", auth_refusal=f"535 no such password: {PASSWORD}") as server:
+    said = f"535 no such password: {PASSWORD}"
+    with MailServer(tls=certificate, user="u", password="x", auth_refusal=said) as server:
         result = alert_test(channel(server.url, login(f"ca: {certificate[0]}")))
     assert server.logins[0][2] == PASSWORD
     assert result.out == "email (mail): failed: 535 no such password: ***\n"
@@ -131,6 +132,12 @@ def test_one_unknown_recipient_costs_only_himself(alert_test):
     assert result.code == 0
     assert result.out == "email (mail): delivered: not to every recipient: 550 5.1.1 Nobody of that name\n"
     assert server.mails[0].recipients == ["night@example.org"]
+
+
+def test_a_server_of_the_last_century_is_greeted_as_it_wants(alert_test):
+    with MailServer(refuse={"EHLO": "502 5.5.1 What is that?"}) as server:
+        result = alert_test(channel(server.url))
+    assert (result.code, result.out) == (0, "email (mail): delivered: 250 2.0.0 OK: queued as 1\n")
 
 
 def test_a_greylisting_server_takes_the_second_try(alert_test):

@@ -68,7 +68,8 @@ def test_the_status_decides_whether_to_come_again(status, result, alert_test):
     assert len(server.posts) == 1
 
 
-@pytest.mark.parametrize("said, expected_ms", [("7", 7_000), ("0", 0), ("soon", 0), ("-5", 0), ("999999999", 86_400_000)])
+@pytest.mark.parametrize("said, expected_ms",
+                         [("7", 7_000), ("0", 0), ("soon", 0), ("-5", 0), ("999999999", 86_400_000)])
 def test_a_server_may_say_when_to_come_again(said, expected_ms, alert_test):
     with HookServer(status=429, headers={"Retry-After": said}) as server:
         [told] = alert_test(hook(server.url), "--json").channels
@@ -86,7 +87,7 @@ def test_a_server_that_repeats_a_token_does_not_get_it_into_what_is_told(alert_t
     with HookServer(status=404, answer=answer) as server:
         result = alert_test(hook(server.url + "/services/T0KEN?key=sesame",
                                  "format: pagerduty, routing_key: R0UTE-KEY, headers: {Authorization: Bearer open-up}"))
-    assert result.out == "pagerduty (pagerduty): failed: cannot POST *** with *** and route ***\n"
+    assert result.out == "pagerduty (pagerduty): failed (404): cannot POST *** with *** and route ***\n"
 
 
 def test_an_answer_without_end_is_cut(alert_test):

@@ -60,6 +60,12 @@ class _Handler:
                 return said
         return None
 
+    async def handle_EHLO(self, _server, session, _envelope, hostname, responses):
+        said = self._said("EHLO")
+        if said is None:
+            session.host_name = hostname
+        return [said] if said else responses
+
     async def handle_MAIL(self, _server, session, envelope, address, options):
         said = self._said("MAIL", address)
         if self.server.user is not None and not session.authenticated:
