@@ -147,11 +147,9 @@ static long ssl_level_of(enum starttls starttls)
     BUG("no such word");
 }
 
-static void ask_by_mail(struct sending *s)
+static void log_in(struct sending *s)
 {
     const struct alert_channel *ch = s->ch;
-    s->mail = mail_render(ch, s->alert, &s->arena);
-    set_common(s, "smtp,smtps");
     if (!str_starts(ch->url, STR("smtps:"))) {
         SET(s, CURLOPT_USE_SSL, ssl_level_of(ch->starttls));
     }
@@ -162,6 +160,24 @@ static void ask_by_mail(struct sending *s)
          */
         SET(s, CURLOPT_LOGIN_OPTIONS, "AUTH=PLAIN;AUTH=LOGIN");
     }
+}
+
+static void listen_to_smtp(struct sending *s)
+{
+    SET(s, CURLOPT_HEADERFUNCTION, on_smtp_line);
+    SET(s, CURLOPT_HEADERDATA, s);
+    SET(s, CURLOPT_VERBOSE, 1L); /* on_debug takes all of it, and prints nothing */
+    SET(s, CURLOPT_DEBUGFUNCTION, on_debug);
+    SET(s, CURLOPT_DEBUGDATA, s);
+}
+
+static void ask_by_mail(struct sending *s)
+{
+    const struct alert_channel *ch = s->ch;
+    s->mail = mail_render(ch, s->alert, &s->arena);
+    set_common(s, "smtp,smtps");
+    log_in(s);
+    listen_to_smtp(s);
     SET(s, CURLOPT_MAIL_FROM, arena_printf(&s->arena, "<%.*s>", STR_FMT(ch->from)).ptr);
     for (size_t i = 0; i < ch->to_count; i++) {
         add(s, arena_printf(&s->arena, "<%.*s>", STR_FMT(ch->to[i])));
@@ -171,11 +187,6 @@ static void ask_by_mail(struct sending *s)
     SET(s, CURLOPT_UPLOAD, 1L);
     SET(s, CURLOPT_READFUNCTION, on_mail_wanted);
     SET(s, CURLOPT_READDATA, s);
-    SET(s, CURLOPT_HEADERFUNCTION, on_smtp_line);
-    SET(s, CURLOPT_HEADERDATA, s);
-    SET(s, CURLOPT_VERBOSE, 1L); /* on_debug takes all of it, and prints nothing */
-    SET(s, CURLOPT_DEBUGFUNCTION, on_debug);
-    SET(s, CURLOPT_DEBUGDATA, s);
 }
 
 static void ask_by_post(struct sending *s)
