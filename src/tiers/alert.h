@@ -14,7 +14,7 @@
 
 enum alert_moment {
     ALERT_OPENED,   /* an incident has lasted for `for` */
-    ALERT_WORSENED, /* it has gone a tier further down, or nobody can serve any more */
+    ALERT_WORSENED, /* a tier further down, nobody left, or severer */
     ALERT_OVER,     /* all has been well for `settle` */
     ALERT_DIGEST,   /* several of these in one, because there were too many to tell singly */
     ALERT_TEST      /* somebody wants to know whether the channel works */
@@ -35,7 +35,8 @@ struct alert_felt {
 enum { ALERT_LINES = 12, ALERT_LINE = 240 };
 
 struct alert {
-    uint64_t number;   /* from 1, given by the outbox and unique in it; 0: not given yet */
+    uint64_t
+        number; /* given by the outbox, unique in it over restarts, grows; 0: not given yet */
     uint64_t incident; /* 0 for a digest and a test */
     enum alert_moment moment;
     enum severity severity; /* of the worst of it; of ALERT_OVER: that of the incident */

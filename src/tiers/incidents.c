@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "tiers/health.h"
+#include "tiers/signs.h"
 
 struct subject {
     struct str name;     /* the catalog's */
@@ -17,9 +17,7 @@ struct subject {
     uint64_t changed_wall_ms;
     uint64_t events;
     char cause[EVENT_CAUSE]; /* how it began */
-    bool is_down;            /* not HEALTHY */
-    bool is_ailing;          /* its GPU */
-    uint64_t open_breakers;  /* a bit each, by name */
+    struct signs signs;      /* of a backend */
 };
 
 struct incidents {
@@ -121,34 +119,6 @@ static struct subject *subject_of(const struct incidents *i, const struct event 
     return backend;
 }
 
-static uint64_t breaker_bit(const char *model)
-{
-    return 1ULL << (str_hash(str_from(model)) % 64);
-}
-
-/* What the event says about how the backend is; false: nothing. */
-static bool take_signs(struct subject *s, const struct event *e)
-{
-    bool is_bad = e->severity != SEVERITY_INFO;
-    if (!s->is_backend) {
-        return false;
-    }
-    if (e->kind == EVENT_KIND_state) {
-        s->is_down = is_bad;
-        return true;
-    }
-    if (e->kind == EVENT_KIND_gpu) {
-        s->is_ailing = is_bad;
-        return true;
-    }
-    if (e->kind == EVENT_KIND_breaker) {
-        uint64_t bit = breaker_bit(e->model);
-        s->open_breakers = is_bad ? s->open_breakers | bit : s->open_breakers & ~bit;
-        return true;
-    }
-    return false;
-}
-
 static void open_incident(struct incidents *i, struct subject *s, const struct event *e)
 {
     s->incident = ++i->last;
@@ -164,7 +134,7 @@ void incidents_take(struct incidents *i, struct event *e)
     if (!s) {
         return;
     }
-    bool is_change = take_signs(s, e) || is_bad;
+    bool is_change = (s->is_backend && signs_take(&s->signs, e)) || is_bad;
     if (is_bad && s->incident == 0) {
         open_incident(i, s, e);
     }
@@ -181,7 +151,7 @@ void incidents_take(struct incidents *i, struct event *e)
 
 static bool is_waiting(const struct subject *s)
 {
-    return s->incident != 0 && !s->is_down && !s->is_ailing && s->open_breakers == 0;
+    return s->incident != 0 && signs_are_good(&s->signs);
 }
 
 static void end_incident(struct subject *s, struct event *out)
