@@ -25,7 +25,12 @@ static const char *const migrations[HISTORY_SCHEMA] = {
     " was TEXT NOT NULL, cause TEXT NOT NULL,"
     " number1 INTEGER NOT NULL, number2 INTEGER NOT NULL, number3 INTEGER NOT NULL);",
     "CREATE INDEX events_at ON events (at_ms);"
-    "CREATE INDEX events_incident ON events (incident) WHERE incident > 0;"};
+    "CREATE INDEX events_incident ON events (incident) WHERE incident > 0;",
+    "CREATE TABLE alerts ("
+    " number INTEGER PRIMARY KEY, channel TEXT NOT NULL, state TEXT NOT NULL,"
+    " tries INTEGER NOT NULL, due_ms INTEGER NOT NULL, incident INTEGER NOT NULL,"
+    " moment TEXT NOT NULL, alert TEXT NOT NULL);"
+    "CREATE INDEX alerts_incident ON alerts (channel, incident);"};
 
 static enum err run(struct history_db *db, const char *text)
 {

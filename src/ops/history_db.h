@@ -15,7 +15,9 @@
  * leaves a broken file. One thread at a time. Everything here may wait for the disk.
  */
 
-enum { HISTORY_SCHEMA = 2 }; /* user_version of the file */
+enum {
+    HISTORY_SCHEMA = 3
+}; /* user_version of the file; from 3 on with ops/outbox_db's table */
 
 struct history_db;
 

@@ -209,7 +209,7 @@ def test_a_file_of_an_older_schema_is_brought_up_to_date(llm, start, tmp_path):
     start(text).stop()
     with contextlib.closing(sqlite3.connect(file)) as db, db:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        db.executescript("DROP INDEX events_at; DROP INDEX events_incident; PRAGMA user_version = 1;")
+        db.executescript("DROP INDEX events_at; DROP INDEX events_incident; DROP TABLE alerts; PRAGMA user_version = 1;")
     gw = start(text)
     wait_events(gw, lambda e: len(e) == 3, "the old ones are there")
     assert rows(file, "PRAGMA user_version") == [(version,)]

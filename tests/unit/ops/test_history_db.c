@@ -210,7 +210,8 @@ static void an_older_file_is_brought_up_to_date(void **state)
     (void)state;
     write_numbered(db, 1, 3);
     history_db_close(&db);
-    execute("DROP INDEX events_at; DROP INDEX events_incident; PRAGMA user_version = 1;");
+    execute("DROP TABLE alerts; DROP INDEX events_at; DROP INDEX events_incident;"
+            " PRAGMA user_version = 1;");
     db = open_it();
     assert_int_equal(history_db_find(db, &f, out, &count), ERR_OK);
     assert_int_equal(count, 3);
