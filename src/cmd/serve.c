@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "alert/channel.h"
+#include "alert/duty.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "cmd/options.h"
@@ -44,6 +46,7 @@ struct serve {
     struct manager *manager;
     uint64_t drain_due_ms; /* 0: it does not drain */
     struct chronicle *chronicle;
+    struct duty *duty; /* NULL: nobody is to be alerted */
     struct admin_api *admin;
     struct access_log *access_log; /* NULL: there is none */
     struct otlp *spans;            /* likewise */
@@ -282,15 +285,44 @@ static void start_spans(struct serve *s)
     }
 }
 
+static void start_duty(struct serve *s)
+{
+    const struct gateway *g = s->gateway;
+    if (s->settings->alerts.channel_count == 0) {
+        return;
+    }
+    channel_start();
+    s->duty = duty_start(&(struct duty_conf){.loop = s->loop,
+                                             .chronicle = s->chronicle,
+                                             .catalog = &s->settings->catalog,
+                                             .board = g->board,
+                                             .tally = g->tally,
+                                             .journal = g->journal,
+                                             .policy = &s->settings->alerts,
+                                             .settle_ms = s->settings->history.settle_ms,
+                                             .history = s->settings->history.path,
+                                             .send = channel_send});
+}
+
+static void stop_duty(struct serve *s)
+{
+    if (s->duty) {
+        duty_stop(&s->duty);
+        channel_stop();
+    }
+}
+
 static void start_control(struct serve *s)
 {
     struct gateway *g = s->gateway;
     struct http_limits limits = s->settings->limits;
+    size_t alert_channels = s->settings->alerts.channel_count;
     limits.connections = ADMIN_CONNECTIONS;
     watch_signal(s, &s->on_term, SIGTERM);
     watch_signal(s, &s->on_int, SIGINT);
     start_chronicle(s);
     start_spans(s);
+    start_duty(s);
     s->prober = prober_start(g, s->loop);
     s->calibrator = calibrator_start(g, s->loop);
     s->watcher = watcher_start(g, s->loop);
@@ -317,7 +349,10 @@ static void start_control(struct serve *s)
                                             .connections = &g->connections,
                                             .started_wall_ms = g->started_wall_ms,
                                             .loops = s->loops,
-                                            .loop_count = s->thread_count + 1}});
+                                            .loop_count = s->thread_count + 1,
+                                            .alert_channels = alert_channels,
+                                            .alerts = duty_count,
+                                            .alerts_arg = s->duty}});
 }
 
 static void run(struct serve *s)
@@ -330,6 +365,7 @@ static void run(struct serve *s)
         uv_thread_join(&s->threads[i].thread);
     }
     manager_stop(&s->manager, s->drain_due_ms);
+    stop_duty(s);
     chronicle_stop(&s->chronicle);
     admin_api_stop(&s->admin);
     otlp_stop(&s->spans);

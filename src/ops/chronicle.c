@@ -15,15 +15,26 @@ struct chronicle {
     struct history *history; /* NULL: in memory only */
     void (*on_new)(void *arg);
     void *reader;
+    void (*on_event)(void *arg, const struct event *e); /* NULL: nobody */
+    void *tapper;
     uint64_t told_lost; /* of the journal's */
     struct timer timer;
     struct post woken;
     struct event batch[TAKE];
 };
 
+/* Before it is pushed, which renumbers its incident. */
+static void show(struct chronicle *c, const struct event *e)
+{
+    if (c->on_event) {
+        c->on_event(c->tapper, e);
+    }
+}
+
 static void keep(struct chronicle *c, struct event *e)
 {
     incidents_take(c->incidents, e);
+    show(c, e);
     event_ring_push(c->ring, e);
 }
 
@@ -46,6 +57,7 @@ static bool close_incidents(struct chronicle *c, uint64_t now_ms)
     struct event e;
     bool has_any = false;
     while (incidents_close(c->incidents, clock_wall_ms(), now_ms, &e)) {
+        show(c, &e);
         event_ring_push(c->ring, &e);
         has_any = true;
     }
@@ -73,6 +85,9 @@ static void take_all(struct chronicle *c, uint64_t now_ms)
     has_new = close_incidents(c, now_ms) || has_new;
     if (has_new && c->history) {
         history_poke(c->history);
+    }
+    if (has_new) {
+        show(c, NULL);
     }
     if (has_new && c->on_new) {
         c->on_new(c->reader);
@@ -153,6 +168,13 @@ void chronicle_set_reader(struct chronicle *c, void (*on_new)(void *arg), void *
 {
     c->on_new = on_new;
     c->reader = arg;
+}
+
+void chronicle_set_tap(struct chronicle *c, void (*on_event)(void *arg, const struct event *e),
+                       void *arg)
+{
+    c->on_event = on_event;
+    c->tapper = arg;
 }
 
 struct event_ring *chronicle_ring(struct chronicle *c)

@@ -36,6 +36,11 @@ void chronicle_stop(struct chronicle **c);
 /* Who is told of each batch of new events, on the loop; NULL: nobody. */
 void chronicle_set_reader(struct chronicle *c, void (*on_new)(void *arg), void *arg);
 
+/* Who is given each event, on the loop, with its incident as tiers/incidents numbers it; and
+ * NULL after each batch. NULL: nobody. */
+void chronicle_set_tap(struct chronicle *c, void (*on_event)(void *arg, const struct event *e),
+                       void *arg);
+
 struct event_ring *chronicle_ring(struct chronicle *c); /* lives as long */
 
 /* True when more than the ring can be asked for. */

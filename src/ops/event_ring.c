@@ -103,7 +103,10 @@ size_t event_ring_find(struct event_ring *r, const struct event_filter *f, struc
 struct event_span event_ring_span(struct event_ring *r)
 {
     lock(r);
-    struct event_span span = {.first = first_of(r), .last = r->last, .shift = r->shift};
+    struct event_span span = {.first = first_of(r),
+                              .last = r->last,
+                              .shift = r->shift,
+                              .incident_shift = r->incident_shift};
     unlock(r);
     return span;
 }

@@ -32,7 +32,8 @@ size_t event_ring_find(struct event_ring *r, const struct event_filter *f, struc
 struct event_span {
     uint64_t first;
     uint64_t last;
-    uint64_t shift; /* what event_ring_renumber has added to all numbers */
+    uint64_t shift;          /* what event_ring_renumber has added to all numbers */
+    uint64_t incident_shift; /* … and to those of incidents */
 };
 struct event_span event_ring_span(struct event_ring *r);
 

@@ -129,6 +129,32 @@ static json_t *model_object(const struct status_source *s, const struct model *m
     return o;
 }
 
+static json_t *channel_object(const struct status_source *s, size_t channel)
+{
+    struct alert_counts counts = {.format = ""};
+    json_t *o = json_object();
+    s->alerts(s->alerts_arg, channel, &counts);
+    struct str error = str_from(counts.last_error);
+    tell_put(o, "name", tell_text(counts.name));
+    tell_put(o, "format", json_string(counts.format));
+    tell_put(o, "sent", tell_whole(counts.sent));
+    tell_put(o, "failed", tell_whole(counts.failed));
+    tell_put(o, "waiting", tell_whole(counts.waiting));
+    tell_put(o, "last_error", error.len > 0 ? tell_text(error) : json_null());
+    return o;
+}
+
+static json_t *alerts_object(const struct status_source *s)
+{
+    json_t *o = json_object();
+    json_t *channels = json_array();
+    for (size_t i = 0; i < s->alert_channels; i++) {
+        tell_push(channels, channel_object(s, i));
+    }
+    tell_put(o, "channels", channels);
+    return o;
+}
+
 struct str status_json(const struct status_source *s, bool with_trend, uint64_t now_ms,
                        struct arena *a)
 {
@@ -146,6 +172,7 @@ struct str status_json(const struct status_source *s, bool with_trend, uint64_t 
     tell_put(o, "uptime_s", json_real(tell_seconds(clock_wall_ms() - s->started_wall_ms)));
     tell_put(o, "draining", json_boolean(*s->draining));
     tell_put(o, "connections", tell_whole(*s->connections));
+    tell_put(o, "alerts", alerts_object(s));
     tell_put(o, "models", models);
     tell_put(o, "backends", backends);
     return tell_dump(o, a);

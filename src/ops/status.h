@@ -22,6 +22,16 @@ struct loop;
 struct otlp;       /* ops/otlp.h */
 struct access_log; /* ops/access_log.h */
 
+/* What became of the alerts of one channel since the start. */
+struct alert_counts {
+    struct str name;
+    const char *format;
+    uint64_t sent;
+    uint64_t failed;      /* given up */
+    uint64_t waiting;     /* now */
+    char last_error[240]; /* of the last try that failed; "": none has since one went through */
+};
+
 struct status_source {
     const struct catalog *catalog;
     const struct board *board;
@@ -38,10 +48,14 @@ struct status_source {
     struct chronicle *chronicle; /* for metrics; NULL: none */
     struct loop *const *loops;   /* likewise: of control, then of each worker */
     size_t loop_count;
+    size_t alert_channels; /* of these `alerts` tells one, in the control thread */
+    void (*alerts)(void *arg, size_t channel, struct alert_counts *out);
+    void *alerts_arg;
 };
 
 /*
  * {"version","at","uptime_s","draining","connections",
+ *  "alerts":{"channels":[{"name","format","sent","failed","waiting","last_error"}]},
  *  "models":[{"name","aliases","can_serve","policy","waiting","queue",
  *             "serving":{"tier","backends","since","for_s"},"trend",
  *             "tiers":[{"tier","backends":[{"name","model","resume","status","why","until_s",
