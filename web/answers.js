@@ -156,11 +156,11 @@ function costRow(model) {
     cell("Degraded", percent(total.degraded, whole), null,
       total.degraded + total.failed + total.last_resort > 0 ? shareChart(trend) : null),
     cell("First token, p50 / p99", `${millis(total.first_token_p50_ms)} / ${millis(total.first_token_p99_ms)}`, null,
-      pair(trend.first_token_p50_ms, trend.first_token_p99_ms, SLOTS,
+      total.first_token_p50_ms === null ? null : pair(trend.first_token_p50_ms, trend.first_token_p99_ms, SLOTS,
         `First token over the last hour: the middle is now ${millis(newest(trend.first_token_p50_ms))}, one of a hundred takes ${
           millis(newest(trend.first_token_p99_ms))}`)),
-    cell("Tokens/s", figure(newest(speed) ?? 0), `most ${figure(highest(speed))}`,
-      area(trend.tokens_per_s, SLOTS, `Tokens a second over the last hour: now ${figure(newest(speed) ?? 0)}, at most ${
+    cell("Tokens/s", figure(newest(speed) ?? 0), highest(speed) > 0 ? `most ${figure(highest(speed))}` : "",
+      total.tokens === 0 ? null : area(trend.tokens_per_s, SLOTS, `Tokens a second over the last hour: now ${figure(newest(speed) ?? 0)}, at most ${
         figure(highest(speed))}`)));
 }
 

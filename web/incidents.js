@@ -193,13 +193,15 @@ function stripView(incidents, starts, now) {
 
 // --- the list ---
 
+const withClocks = (text) => text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (moment) => exactClock(Date.parse(moment)));
+
 function storyView(story, now) {
   if (!story) {
     return el("p", { class: "detail" }, "…");
   }
   const rows = story.map((event) => el("li", { "data-key": event.id },
     el("time", { datetime: event.at }, exactClock(Date.parse(event.at))), " ",
-    el("span", { class: event.severity }, plainText(event.text), event.times > 1 ? ` (${event.times} times)` : "")));
+    el("span", { class: event.severity }, plainText(withClocks(event.text)), event.times > 1 ? ` (${event.times} times)` : "")));
   return el("ol", { class: "story" }, rows, story.length === 0 ? el("li", null, "The gateway has no more of it.") : null);
 }
 
