@@ -167,8 +167,11 @@ async function refresh() {
   const wantsTrend = Date.now() - page.trendMs >= TREND_MS;
   try {
     take(await getJson(wantsTrend ? "/status?trend=1" : "/status"));
-    page.trendMs = wantsTrend ? Date.now() : page.trendMs;
     render();
+    if (wantsTrend) {
+      page.trendMs = Date.now();
+      renderIncidents(); // the day goes on
+    }
   } catch (error) {
     fail(error);
   }
