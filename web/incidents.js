@@ -127,6 +127,18 @@ function harm(incident) {
   return parts.map(([n, one, many]) => count(n, one, many));
 }
 
+// What a model loses belongs to one incident, though several backends had a part in it: only where
+// none of the same time lost anything is that said.
+function harmWords(incident, all) {
+  const hurt = harm(incident);
+  if (hurt.length > 0) {
+    return sentence(listOf(hurt));
+  }
+  const end = (one) => one.isOpen ? Infinity : one.end;
+  const isShared = all.some((one) => one.start <= end(incident) && end(one) >= incident.start && harm(one).length > 0);
+  return isShared ? "" : "No request lost";
+}
+
 // The worst that was said, the first of those; a state says more than a count.
 function mainEvent(incident) {
   const worst = incident.events.filter((e) => SEVERITY[e.severity] === incident.severity);
@@ -205,8 +217,7 @@ function storyView(story, now) {
   return el("ol", { class: "story" }, rows, story.length === 0 ? el("li", null, "The gateway has no more of it.") : null);
 }
 
-function incidentItem(incident, stories, now) {
-  const hurt = harm(incident);
+function incidentItem(incident, all, stories, now) {
   const label = incident.level === "bad" ? "Error" : "Warning";
   return el("li", { "data-key": incident.key, class: `incident ${incident.level}` },
     el("details", { "data-incident": incident.id, "data-story": incident.key },
@@ -216,8 +227,7 @@ function incidentItem(incident, stories, now) {
           el("span", null,
             el("span", { class: "title" }, incident.isOpen ? el("b", { class: "open" }, "Open") : null,
               titleOf(incident)), " ",
-            el("span", { class: hurt.length > 0 ? "harm some" : "harm" },
-              hurt.length > 0 ? sentence(listOf(hurt)) : "No request lost")),
+            el("span", { class: harm(incident).length > 0 ? "harm some" : "harm" }, harmWords(incident, all))),
           el("span", { class: "span" }, spanWords(incident, now)))),
       storyView(incident.id === null ? incident.events : stories.get(incident.key), now)));
 }
@@ -236,7 +246,7 @@ export function incidentsView({ events, stories, shown }, now) {
     return el("p", { class: "quiet" }, "…");
   }
   const { incidents, starts, orders } = incidentsOf(events, now);
-  const items = [...incidents.map((i) => ({ ms: i.start, isOpen: i.isOpen, view: () => incidentItem(i, stories, now) })),
+  const items = [...incidents.map((i) => ({ ms: i.start, isOpen: i.isOpen, view: () => incidentItem(i, incidents, stories, now) })),
     ...starts.map((ms) => ({ ms, isOpen: false, view: () => deedItem(`start${ms}`, ms, "The gateway started") })),
     ...orders.map((e) => ({ ms: e.ms, isOpen: false, view: () => deedItem(`order${e.id}`, e.ms, orderText(e)) }))]
     .sort((a, b) => b.isOpen - a.isOpen || b.ms - a.ms);

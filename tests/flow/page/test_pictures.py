@@ -66,6 +66,7 @@ def test_one_tier_is_down(llm, gateway, open_page, keep_picture):
     assert f"tier 1 of {LLAMA}" in broken.lower() and f"tier 1 of {QWEN}" in broken.lower()
     page.wait_for_selector("#incidents .incident")
     assert "Open" in page.locator("#incidents").inner_text()
+    assert "No request lost" in page.locator("#incidents").inner_text()
     assert page.title().startswith("▲ ")
     keep_picture(page, "one-tier-down")
     page.emulate_media(color_scheme="dark")
@@ -88,6 +89,8 @@ def test_all_is_down(llm, gateway, open_page, keep_picture):
     assert "llama-3.1-8b: no answers: every backend is down since " in told
     assert page.locator("#broken li.fault").count() == 5
     page.wait_for_selector("#incidents .incident")
+    told = page.locator("#incidents").inner_text()
+    assert "request failed" in told and "No request lost" not in told
     assert page.title().startswith("✕ ")
     keep_picture(page, "all-down")
     page.set_viewport_size(PHONE)
