@@ -19,22 +19,33 @@ static void put_z(struct field_line *l, const char *z)
     put(l, z, strlen(z));
 }
 
+/* Bytes, not characters: a cut or invalid sequence can do no harm this way. */
+static void put_escape(struct field_line *l, unsigned char c)
+{
+    char code[7];
+    if (c == '"' || c == '\\') {
+        snprintf(code, sizeof(code), "\\%c", c);
+    } else {
+        snprintf(code, sizeof(code), "\\u%04x", c);
+    }
+    put_z(l, code);
+}
+
 static void put_escaped(struct field_line *l, struct str s)
 {
     size_t len = s.len < LOG_VALUE_MAX ? s.len : LOG_VALUE_MAX;
+    size_t done = 0; /* what is in the line; then a run of what needs no escape */
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\') {
-            put(l, "\\", 1);
-            put(l, s.ptr + i, 1);
-        } else if (c < 0x20 || c >= 0x7f) {
-            /* Bytes, not characters: a cut or invalid sequence can do no harm this way. */
-            char code[7];
-            snprintf(code, sizeof(code), "\\u%04x", c);
-            put_z(l, code);
-        } else {
-            put(l, s.ptr + i, 1);
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            continue;
         }
+        put(l, s.ptr + done, i - done);
+        put_escape(l, c);
+        done = i + 1;
+    }
+    if (len > done) {
+        put(l, s.ptr + done, len - done);
     }
     if (len < s.len) {
         put_z(l, "...");
@@ -82,10 +93,12 @@ void field_line_text(struct field_line *l, const char *name, struct str value)
 
 void field_line_number(struct field_line *l, const char *name, int64_t value)
 {
-    char digits[24];
+    char digits[STR_NUMBER_MAX];
+    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    struct str text = str_number(size, digits);
     put_name(l, name);
-    snprintf(digits, sizeof(digits), "%lld", (long long)value);
-    put_z(l, digits);
+    put_z(l, value < 0 ? "-" : "");
+    put(l, text.ptr, text.len);
 }
 
 void field_line_time(struct field_line *l, const char *name, uint64_t wall_ms)

@@ -165,7 +165,7 @@ static void lose_batch(struct otlp *o)
 
 static void try_later(struct otlp *o, uint64_t wait_ms)
 {
-    uint64_t most_ms = FIRST_WAIT_MS << (o->failures < 5 ? o->failures : 5);
+    uint64_t most_ms = (uint64_t)FIRST_WAIT_MS << (o->failures < 5 ? o->failures : 5);
     most_ms = most_ms < WAIT_MAX_MS ? most_ms : WAIT_MAX_MS;
     o->failures++;
     o->next_ms = now_of(o) + (wait_ms > 0 ? wait_ms : most_ms);

@@ -16,9 +16,16 @@ static size_t write_varint(uint64_t value, char out[VARINT_MAX])
     return len;
 }
 
-static void put(struct protobuf *p, const void *bytes, size_t len)
+/* Most pieces are a few bytes for which there is room. */
+static void put(struct protobuf *p, const char *bytes, size_t len)
 {
-    if (!p->is_cut && buf_append(p->out, str_of(bytes, len)) != ERR_OK) {
+    struct buf *out = p->out;
+    if (out->cap - out->end >= len && !p->is_cut) {
+        for (size_t i = 0; i < len; i++) {
+            out->data[out->end + i] = bytes[i];
+        }
+        out->end += len;
+    } else if (p->is_cut || buf_append(out, str_of(bytes, len)) != ERR_OK) {
         p->is_cut = true;
     }
 }
@@ -26,7 +33,8 @@ static void put(struct protobuf *p, const void *bytes, size_t len)
 static void put_varint(struct protobuf *p, uint64_t value)
 {
     char bytes[VARINT_MAX];
-    put(p, bytes, write_varint(value, bytes));
+    bytes[0] = (char)value;
+    put(p, bytes, value < MORE ? 1 : write_varint(value, bytes));
 }
 
 static void put_key(struct protobuf *p, uint32_t number, enum wire_type type)
@@ -64,8 +72,12 @@ void protobuf_close(struct protobuf *p, size_t opened)
         return;
     }
     char *at = p->out->data + p->out->start + opened - 1;
-    memmove(at + len, at + 1, size);
-    memcpy(at, length, len);
+    if (len > 1) {
+        memmove(at + len, at + 1, size);
+    }
+    for (size_t i = 0; i < len; i++) {
+        at[i] = length[i];
+    }
 }
 
 void protobuf_put_uint(struct protobuf *p, uint32_t number, uint64_t value)
