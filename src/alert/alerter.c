@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { GIVE_UP_MS = 24 * 3600 * 1000, QUIET_LOOK_MS = 10000 };
+enum { GIVE_UP_MS = 24 * 3600 * 1000, QUIET_LOOK_MS = 10000, STOP_GRACE_MS = 1000 };
 
 /* --- the lock --- */
 
@@ -225,6 +225,8 @@ static void *carrier_run(void *arg)
         deliver(c, l);
         l = wait_for_letter(c);
     }
+    c->alerter->running--;
+    signal_cond(&c->alerter->ended);
     alerter_unlock(c->alerter);
     return NULL;
 }
@@ -305,6 +307,8 @@ struct alerter *alerter_start(const struct alerter_conf *conf)
     a->carriers = mem_alloc(sizeof(a->carriers[0]) * (a->carrier_count + 1));
     CHECK(pthread_mutex_init(&a->lock, NULL) == 0);
     init_cond(&a->clerk_changed);
+    init_cond(&a->ended);
+    a->running = a->carrier_count;
     if (conf->path.len > 0) {
         a->path = mem_dup(conf->path);
         a->is_written = true;
@@ -316,15 +320,26 @@ struct alerter *alerter_start(const struct alerter_conf *conf)
     return a;
 }
 
-static void end_threads(struct alerter *a)
+/* What is being sent may end, so that it is known to be sent: else the next process would send
+ * it again. But not for long. */
+static void end_sends(struct alerter *a)
 {
-    atomic_store(&a->cancel, true);
+    uint64_t due_ms = clock_mono_ms() + STOP_GRACE_MS;
     alerter_lock(a);
     a->is_ending = true;
     for (size_t i = 0; i < a->carrier_count; i++) {
         signal_cond(&a->carriers[i].changed);
     }
+    while (a->running > 0 && clock_mono_ms() < due_ms) {
+        alerter_wait(a, &a->ended, due_ms);
+    }
     alerter_unlock(a);
+    atomic_store(&a->cancel, true);
+}
+
+static void end_threads(struct alerter *a)
+{
+    end_sends(a);
     for (size_t i = 0; i < a->carrier_count; i++) {
         CHECK(pthread_join(a->carriers[i].thread, NULL) == 0);
     }
@@ -366,6 +381,7 @@ void alerter_stop(struct alerter **a)
         CHECK(pthread_cond_destroy(&gone->carriers[i].changed) == 0);
     }
     CHECK(pthread_cond_destroy(&gone->clerk_changed) == 0);
+    CHECK(pthread_cond_destroy(&gone->ended) == 0);
     CHECK(pthread_mutex_destroy(&gone->lock) == 0);
     free(gone->carries);
     free(gone->carriers);

@@ -46,7 +46,7 @@ struct alerter;
 struct alerter *alerter_start(const struct alerter_conf *conf);
 
 /* After the loop has ended. What waits is written, if that is possible, and sent by the next
- * process. Sends that are under way are cancelled. */
+ * process. Sends that are under way have a second to end, then they are cancelled. */
 void alerter_stop(struct alerter **a);
 
 /* Any thread; never waits. Gives it its number. */

@@ -31,9 +31,11 @@ struct alerter {
     pthread_mutex_t lock;
     uint64_t last_number; /* under lock, as all of this paragraph */
     bool is_ending;
-    bool has_left;      /* the channels' threads have ended */
-    bool is_written;    /* the file takes what is to be written: senders wait for that */
-    bool has_unwritten; /* the clerk has something to do */
+    size_t running;       /* threads of channels that have not ended */
+    pthread_cond_t ended; /* one of them has */
+    bool has_left;        /* all of them have */
+    bool is_written;      /* the file takes what is to be written: senders wait for that */
+    bool has_unwritten;   /* the clerk has something to do */
     pthread_cond_t clerk_changed;
     atomic_bool cancel;
 
