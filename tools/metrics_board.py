@@ -129,6 +129,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
               "percentunit"),
         Panel("Connections", (("fallthrough_connections", "{{instance}}"),)),
         Panel("Busy now", (("fallthrough_loop_busy_seconds", "{{instance}} {{loop}}"),), "s"),
+        Panel("Alerts", (
+            ("sum by (instance, channel, result) (increase(fallthrough_alerts_total[$__rate_interval]))", "{{instance}} {{channel}} {{result}}"),
+            ("sum by (instance, channel) (fallthrough_alerts_waiting)", "{{instance}} {{channel}} waiting"))),
         Panel("Spans and lines of the access log", (
             ("sum by (instance, result) (rate(fallthrough_trace_spans_total[$__rate_interval]))", "{{instance}} spans {{result}}"),
             ("sum by (instance, result) (rate(fallthrough_access_log_lines_total[$__rate_interval]))", "{{instance}} lines {{result}}"))),

@@ -2,9 +2,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
-#include "ops/access_log.h"
 #include "ops/chronicle.h"
-#include "ops/otlp.h"
 
 enum { US_DECIMALS = 6 };
 
@@ -85,24 +83,6 @@ static void write_history(struct exposition *e, const struct scrape *s)
     }
 }
 
-static void write_spans(struct exposition *e, const struct scrape *s)
-{
-    const struct otlp *o = s->source->spans;
-    if (o) {
-        metrics_put_count(e, (const struct str[]){STR("exported")}, otlp_exported(o));
-        metrics_put_count(e, (const struct str[]){STR("dropped")}, otlp_dropped(o));
-    }
-}
-
-static void write_access_lines(struct exposition *e, const struct scrape *s)
-{
-    const struct access_log *log = s->source->access_log;
-    if (log) {
-        metrics_put_count(e, (const struct str[]){STR("written")}, access_log_written(log));
-        metrics_put_count(e, (const struct str[]){STR("dropped")}, access_log_dropped(log));
-    }
-}
-
 static const struct metric ROWS[] = {
     {{.name = "fallthrough_build_info",
       .kind = METRIC_GAUGE,
@@ -147,19 +127,6 @@ static const struct metric ROWS[] = {
       .help = "1 while the history's file takes what is to be written, 0 while it does not; "
               "absent without a history."},
      write_history},
-    {{.name = "fallthrough_trace_spans_total",
-      .kind = METRIC_COUNTER,
-      .labels = {"result"},
-      .help = "Spans that the collector has taken (exported), and those that it never will "
-              "(dropped); absent without traces."},
-     write_spans},
-    {{.name = "fallthrough_access_log_lines_total",
-      .kind = METRIC_COUNTER,
-      .labels = {"result"},
-      .help =
-          "Lines of the access log that were written, and those that could not be (dropped); "
-          "absent without one."},
-     write_access_lines},
 };
 
 const struct metric_section METRICS_GATEWAY = METRICS_SECTION(ROWS);

@@ -18,6 +18,7 @@ extern const struct metric_section METRICS_QUEUE;
 extern const struct metric_section METRICS_BACKENDS; /* what they do */
 extern const struct metric_section METRICS_STATES;   /* how they are */
 extern const struct metric_section METRICS_GATEWAY;
+extern const struct metric_section METRICS_TOLD; /* to others: alerts, traces, lines */
 extern const struct metric_section METRICS_PROCESS;
 
 #define METRICS_SECTION(rows_)                                       \

@@ -1,5 +1,6 @@
 #include "ops/metrics_priv.h"
 
+#include "tiers/incumbent.h"
 #include "tiers/picker.h"
 
 /* With more members of a model, those are written whose answers clients have had. */
@@ -14,12 +15,12 @@ static void write_can_serve(struct exposition *e, const struct scrape *s)
     }
 }
 
-static void write_first_tier(struct exposition *e, const struct scrape *s)
+static void write_tier(struct exposition *e, const struct scrape *s)
 {
     const struct catalog *c = s->source->catalog;
     for (size_t i = 0; i < c->model_count; i++) {
         const struct model *m = &c->models[i];
-        metrics_put_count(e, &m->name, pick_first_tier(m, s->source->board, s->now_ms));
+        metrics_put_count(e, &m->name, incumbent_of(m, s->source->board, s->now_ms).tier);
     }
 }
 
@@ -188,9 +189,9 @@ static const struct metric ROWS[] = {
     {{.name = "fallthrough_model_tier",
       .kind = METRIC_GAUGE,
       .labels = {"model"},
-      .help = "The first tier of the model, from 1, that has a usable backend: where its next "
-              "request goes; 0: there is none."},
-     write_first_tier},
+      .help = "The tier of the model, from 1, where its next request would go; 0: there is "
+              "nobody."},
+     write_tier},
     {{.name = "fallthrough_requests_total",
       .kind = METRIC_COUNTER,
       .labels = {"model", "outcome"},

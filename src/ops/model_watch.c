@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tiers/incumbent.h"
 
 /* Of one model. */
 struct watched {
-    size_t tier;
+    uint32_t tier;
     uint64_t since_ms; /* 0: no sample yet */
     struct trend trend;
 };
@@ -37,31 +38,6 @@ void model_watch_free(struct model_watch **w)
         free(*w);
         *w = NULL;
     }
-}
-
-/* --- who serves --- */
-
-bool serving_tier_has(const struct serving_tier *s, const struct pick_prospect *p)
-{
-    return s->tier > 0 && pick_rank_of(p) == s->rank && p->backend.state == s->state;
-}
-
-struct serving_tier serving_tier_of(const struct board *b, const struct model *m,
-                                    uint64_t now_ms)
-{
-    struct serving_tier best = {.tier = 0, .rank = PICK_RANK_NOBODY, .state = STATE_DOWN};
-    for (size_t t = 0; t < m->tier_count; t++) {
-        for (size_t i = 0; i < m->tiers[t].member_count; i++) {
-            struct pick_prospect p = pick_prospect(b, &m->tiers[t].members[i], now_ms);
-            enum pick_rank rank = pick_rank_of(&p);
-            bool is_same_tier = best.tier == t + 1 && rank == best.rank;
-            if (rank < best.rank || (is_same_tier && p.backend.state < best.state)) {
-                best = (struct serving_tier){
-                    .tier = t + 1, .rank = rank, .state = p.backend.state};
-            }
-        }
-    }
-    return best;
 }
 
 /* --- samples --- */
@@ -117,7 +93,7 @@ void model_watch_sample(struct model_watch *w, const struct board *b, const stru
         const struct model *m = &w->catalog->models[i];
         struct watched *one = &w->models[i];
         struct trend_counts counts = counts_of(b, t, m);
-        size_t tier = serving_tier_of(b, m, now_ms).tier;
+        uint32_t tier = incumbent_of(m, b, now_ms).tier;
         if (one->since_ms == 0 || tier != one->tier) {
             one->tier = tier;
             one->since_ms = now_ms;
@@ -126,7 +102,7 @@ void model_watch_sample(struct model_watch *w, const struct board *b, const stru
     }
 }
 
-uint64_t model_watch_since_ms(const struct model_watch *w, const struct model *m, size_t tier,
+uint64_t model_watch_since_ms(const struct model_watch *w, const struct model *m, uint32_t tier,
                               uint64_t now_ms)
 {
     const struct watched *one = &w->models[m->index];

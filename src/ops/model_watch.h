@@ -6,7 +6,6 @@
 #include "ops/trend.h"
 #include "tiers/board.h"
 #include "tiers/catalog.h"
-#include "tiers/pick_status.h"
 #include "tiers/tally.h"
 
 /*
@@ -24,18 +23,8 @@ void model_watch_free(struct model_watch **w);
 void model_watch_sample(struct model_watch *w, const struct board *b, const struct tally *t,
                         uint64_t now_ms);
 
-/* Who would get the next request, panic and trials aside. */
-struct serving_tier {
-    size_t tier; /* from 1; 0: nobody */
-    enum pick_rank rank;
-    enum state state; /* of those who would: the HEALTHY come before the others */
-};
-struct serving_tier serving_tier_of(const struct board *b, const struct model *m,
-                                    uint64_t now_ms);
-bool serving_tier_has(const struct serving_tier *s, const struct pick_prospect *p);
-
 /* Since when it is that tier; at most a second late. At the latest the first sample. */
-uint64_t model_watch_since_ms(const struct model_watch *w, const struct model *m, size_t tier,
+uint64_t model_watch_since_ms(const struct model_watch *w, const struct model *m, uint32_t tier,
                               uint64_t now_ms);
 
 /* Its tokens and first tokens are those of all its backends, whatever model they answered for.

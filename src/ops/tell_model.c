@@ -2,17 +2,18 @@
 
 #include "base/clock.h"
 #include "ops/tell.h"
+#include "tiers/incumbent.h"
 
 json_t *tell_serving(const struct status_source *s, const struct model *m, uint64_t now_ms)
 {
-    struct serving_tier now = serving_tier_of(s->board, m, now_ms);
+    struct incumbent now = incumbent_of(m, s->board, now_ms);
     uint64_t since_ms = model_watch_since_ms(s->watch, m, now.tier, now_ms);
     json_t *o = json_object();
     json_t *names = json_array();
     const struct tier *tier = now.tier > 0 ? &m->tiers[now.tier - 1] : NULL;
     for (size_t i = 0; tier && i < tier->member_count; i++) {
         struct pick_prospect p = pick_prospect(s->board, &tier->members[i], now_ms);
-        if (serving_tier_has(&now, &p)) {
+        if (incumbent_has(&now, &p)) {
             tell_push(names, tell_text(tier->members[i].backend->name));
         }
     }

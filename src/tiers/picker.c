@@ -496,19 +496,14 @@ uint32_t pick_tiers_after(const struct model *m, const struct tried *tried,
     return count;
 }
 
-uint32_t pick_first_tier(const struct model *m, const struct board *b, uint64_t now_ms)
-{
-    for (uint32_t i = 0; i < m->tier_count; i++) {
-        if (has_usable(&m->tiers[i], b, now_ms)) {
-            return i + 1;
-        }
-    }
-    return 0;
-}
-
 bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_ms)
 {
-    return pick_first_tier(m, b, now_ms) > 0;
+    for (size_t i = 0; i < m->tier_count; i++) {
+        if (has_usable(&m->tiers[i], b, now_ms)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* When the first of those who are only held may be asked again; UINT64_MAX for nobody. */

@@ -117,10 +117,6 @@ bool pick_can_serve(const struct model *m, const struct board *b, uint64_t now_m
 /* The operator has drained or disabled all of its backends. */
 bool pick_is_ordered_out(const struct model *m, const struct board *b);
 
-/* The first tier with somebody usable, from 1: where the next request goes while there is room;
- * 0: there is none. */
-uint32_t pick_first_tier(const struct model *m, const struct board *b, uint64_t now_ms);
-
 /* Seconds until something may be well again, for Retry-After: the soonest hold that ends,
  * else 30. */
 uint32_t pick_retry_after_s(const struct model *m, const struct board *b, uint64_t now_ms);

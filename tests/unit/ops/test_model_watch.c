@@ -48,32 +48,6 @@ static void take_down(struct fixture *f, uint32_t backend, uint64_t now_ms)
         now_ms);
 }
 
-static void the_first_tier_serves_as_long_as_one_of_it_can(void **state)
-{
-    struct fixture *f = *state;
-    struct serving_tier s = serving_tier_of(f->board, f->model, T0);
-    struct pick_prospect p = pick_prospect(f->board, &f->model->tiers[0].members[0], T0);
-    assert_int_equal(s.tier, 1);
-    assert_true(serving_tier_has(&s, &p));
-    take_down(f, 0, T0);
-    s = serving_tier_of(f->board, f->model, T0);
-    p = pick_prospect(f->board, &f->model->tiers[0].members[0], T0);
-    assert_int_equal(s.tier, 1);
-    assert_false(serving_tier_has(&s, &p));
-    p = pick_prospect(f->board, &f->model->tiers[0].members[1], T0);
-    assert_true(serving_tier_has(&s, &p));
-}
-
-static void then_the_next_and_at_last_nobody(void **state)
-{
-    struct fixture *f = *state;
-    take_down(f, 0, T0);
-    take_down(f, 1, T0);
-    assert_int_equal(serving_tier_of(f->board, f->model, T0).tier, 2);
-    take_down(f, 2, T0);
-    assert_int_equal(serving_tier_of(f->board, f->model, T0).tier, 0);
-}
-
 static void remembers_since_when_a_tier_serves(void **state)
 {
     struct fixture *f = *state;
@@ -118,9 +92,6 @@ static void gathers_the_figures_of_a_model_and_its_backends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_first_tier_serves_as_long_as_one_of_it_can, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(then_the_next_and_at_last_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(remembers_since_when_a_tier_serves, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gathers_the_figures_of_a_model_and_its_backends, set_up,
                                         tear_down),

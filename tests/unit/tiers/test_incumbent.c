@@ -40,8 +40,27 @@ static void the_first_tier_with_somebody_well_serves(void **state)
     board_free(&b);
 }
 
+static void who_would_serve_are_the_healthy_of_that_tier(void **state)
+{
+    (void)state;
+    small_catalog_init(&small, "01/2");
+    struct board *b = board_new(&small.catalog, NOW);
+    struct incumbent now = incumbent_of(&small.model, b, NOW);
+    const struct tier_member *members = small.model.tiers[0].members;
+    struct pick_prospect p = pick_prospect(b, &members[0], NOW);
+    assert_true(incumbent_has(&now, &p));
+    fall(b, 0);
+    now = incumbent_of(&small.model, b, NOW);
+    p = pick_prospect(b, &members[0], NOW);
+    assert_false(incumbent_has(&now, &p));
+    p = pick_prospect(b, &members[1], NOW);
+    assert_true(incumbent_has(&now, &p));
+    board_free(&b);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_first_tier_with_somebody_well_serves),
+    cmocka_unit_test(who_would_serve_are_the_healthy_of_that_tier),
 };
 
 int main(void)
