@@ -40,10 +40,10 @@ struct http_call *http_call_open(struct loop *l, const struct http_call_conf *co
 
 /*
  * Goes as far as it can. ERR_OK: *head is the final response head (its slices live until
- * close). ERR_AGAIN. Else the call has failed: ERR_DNS, ERR_REFUSED, ERR_TIMEOUT (dialing),
- * ERR_UNREACHABLE, ERR_TLS, ERR_NO_FDS, ERR_RESET, ERR_CLOSED (end without a byte),
- * ERR_TRUNCATED (end inside the head), ERR_SYNTAX, ERR_TOO_LARGE. May be asked again; answers
- * the same.
+ * close; only http_response_size of it is there). ERR_AGAIN. Else the call has failed: ERR_DNS,
+ * ERR_REFUSED, ERR_TIMEOUT (dialing), ERR_UNREACHABLE, ERR_TLS, ERR_NO_FDS, ERR_RESET,
+ * ERR_CLOSED (end without a byte), ERR_TRUNCATED (end inside the head), ERR_SYNTAX,
+ * ERR_TOO_LARGE. May be asked again; answers the same.
  */
 NODISCARD enum err http_call_head(struct http_call *c, const struct http_response **head);
 
