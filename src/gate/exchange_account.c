@@ -179,8 +179,8 @@ void exchange_account_finish(struct exchange *x, struct str chunk)
 {
     struct json_iter it;
     struct arena a;
-    if (!is_kept(x)) {
-        return;
+    if (!x->account || !x->account->trace.is_sampled) {
+        return; /* the access log does not tell it, and a walk through an answer is dear */
     }
     struct account *r = &x->account->draft;
     arena_init(&a);

@@ -50,15 +50,20 @@ enum err trace_context_read(struct str traceparent, struct trace_context *out)
     return ERR_OK;
 }
 
+static void put(char *at, struct str s)
+{
+    memcpy(at, s.ptr, s.len);
+}
+
 void trace_context_write(const struct trace_context *t, char out[TRACEPARENT_LEN])
 {
     char digits[STR_NUMBER_MAX];
-    memcpy(out, "00-", 3);
-    memcpy(out + TRACE_AT, str_hex64(t->trace_high, digits).ptr, 16);
-    memcpy(out + TRACE_AT + 16, str_hex64(t->trace_low, digits).ptr, 16);
-    out[SPAN_AT - 1] = '-';
-    memcpy(out + SPAN_AT, str_hex64(t->span, digits).ptr, 16);
-    memcpy(out + FLAGS_AT - 1, (t->flags & TRACE_FLAG_SAMPLED) ? "-01" : "-00", 3);
+    put(out, STR("00-"));
+    put(out + TRACE_AT, str_hex64(t->trace_high, digits));
+    put(out + TRACE_AT + 16, str_hex64(t->trace_low, digits));
+    put(out + SPAN_AT - 1, STR("-"));
+    put(out + SPAN_AT, str_hex64(t->span, digits));
+    put(out + FLAGS_AT - 1, (t->flags & TRACE_FLAG_SAMPLED) ? STR("-01") : STR("-00"));
 }
 
 /* --- tracestate --- */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,9 +72,11 @@ class OneSpan:
 
 
 class Collector:
-    """Answers 200; `script` is a list of (status, headers) for the first requests, `delay_s` is waited before each answer."""
+    """Answers 200; `script` is a list of (status, headers) for the first requests, `delay_s` is waited before each answer.
+    `certificate`: files of a certificate and its key, to speak TLS as localhost."""
 
-    def __init__(self, script: list[tuple[int, dict[str, str]]] | None = None, delay_s: float = 0.0, rejects: int = 0):
+    def __init__(self, script: list[tuple[int, dict[str, str]]] | None = None, delay_s: float = 0.0, rejects: int = 0,
+                 certificate: tuple | None = None):
         self.script, self.delay_s, self.rejects = list(script or []), delay_s, rejects
         self.bodies: list[bytes] = []  # of all requests
         self.taken: list[ExportTraceServiceRequest] = []  # of those answered with 200
@@ -102,7 +105,12 @@ class Collector:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        port = self.server.server_address[1]
+        self.url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -1,8 +1,10 @@
 """Whatever the collector does, traffic does not notice; what cannot be delivered is counted."""
 
 import socket
+import subprocess
 import time
 
+import pytest
 from fake_llm import answers
 from gateway import wait_until
 from metrics_text import scrape
@@ -120,3 +122,31 @@ def test_a_slow_collector_does_not_hold_up_the_end(llm, gateway, collectors):
     assert gw.stop() == 0
     assert time.monotonic() - began < 15
     assert gw.logged("spans are lost at the end"), gw.lines[-12:]
+
+
+# --- TLS ---
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    return cert, key
+
+
+def test_a_collector_behind_tls_is_told_where_its_certificate_is_trusted(llm, gateway, collectors, certificate):
+    secret = collectors(certificate=certificate)
+    gw = gateway(llm("a"), traces=f"{{otlp: '{secret.url}', tls: {{ca: '{certificate[0]}'}}}}")
+    assert gw.chat().status == 200
+    secret.wait_servers(1)
+
+
+def test_and_only_there(llm, gateway, collectors, certificate):
+    stranger = collectors(certificate=certificate)
+    gw = gateway(llm("a"), traces=f"{{otlp: '{stranger.url}'}}")
+    assert gw.chat().status == 200
+    wait_until(lambda: gw.logged("spans cannot be delivered"), what="a warning")
+    assert not stranger.bodies
