@@ -87,7 +87,8 @@ def test_a_resumed_stream_says_so(llm, logged, log):
 
 
 def test_refusals_and_other_requests_have_lines_too(llm, logged, log):
-    gw = logged(llm("a"), keys="[{name: web, key: sk-the-clients-key}]", limits="{body: 1k}")
+    gw = logged(llm("a"), keys="[{name: web, key: sk-the-clients-key}]", limits="{body: 1k}",
+                workers="1")  # of several, each hands its lines over on its own
     key = {"authorization": "Bearer sk-the-clients-key"}
     assert gw.chat().status == 401
     assert gw.request("GET", "/nowhere").status == 404
