@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,24 +17,30 @@
 #include "bench/sockets.h"
 
 /*
- * The load: N connections, each of which asks again as soon as it has its whole answer. Every
+ * The load: N connections, each of which asks again as soon as it has its whole answer; or,
+ * with --rate, requests at fixed times whatever the answers take, whose latency counts from the
+ * time when they were due, so that a slow path cannot slow the load down and look fast. Every
  * answer is checked. Prints one line of JSON; exit 0 when there was no error.
  */
 
 static const char *const USAGE =
     "usage: load --port P [--connections N] [--requests M | --seconds S] [--stream]\n"
     "            [--body FILE | --body-bytes N] [--model NAME] [--events N] [--ramp-ms MS]\n"
+    "            [--rate R] [--stamped]\n"
     "  --stream      ask for streams; N connections hold N streams open all the time\n"
     "  --events N    a stream must have exactly so many events (role, tokens, finish, [DONE])\n"
     "  --ramp-ms MS  the connections begin spread over this time, so that they keep out of "
-    "step";
+    "step\n"
+    "  --rate R      so many requests a second, over at most N connections\n"
+    "  --stamped     the mock's tokens have the time in them: how long they were under way";
 
 enum {
     BATCH = 256,
     READ_BYTES = 65536,
     REQUEST_MAX = 64 << 20,
-    ERRORS_MAX = 100, /* then the path is broken and more of it says nothing new */
-    STUCK_MS = 30000  /* no answer for so long ends the run */
+    ERRORS_MAX = 100,    /* then the path is broken and more of it says nothing new */
+    STUCK_US = 30000000, /* no answer for so long ends the run */
+    STAMP_DIGITS = 16
 };
 
 struct options {
@@ -44,7 +51,9 @@ struct options {
     uint64_t body_bytes;
     uint64_t events;
     uint64_t ramp_ms;
+    uint64_t rate; /* 0: each connection as fast as it can */
     bool is_stream;
+    bool is_stamped;
     const char *body_file;
     const char *model;
 };
@@ -56,6 +65,8 @@ struct flow {
     bool has_begun; /* the first byte of the answer has come */
     bool has_token; /* its second event has come: the first one has only the role */
     uint64_t start_us;
+    uint64_t read_us;  /* the last time that something came */
+    uint64_t pause_us; /* the longest time within the answer in which nothing came */
     struct answer answer;
 };
 
@@ -64,11 +75,13 @@ struct load {
     int epoll;
     struct buf request;
     struct flow *flows;
+    struct flow **idle; /* --rate: connections that have no request under way */
+    size_t idle_count;
     size_t started; /* flows that have begun (ramp) */
     size_t busy;
     uint64_t begin_us, stop_us, last_us; /* last_us: the latest answer */
     uint64_t launched, whole, errors, reconnects, events;
-    struct samples latency, first_byte, first_token;
+    struct samples latency, first_byte, first_token, pause, token_delay;
 };
 
 /* --- The request --- */
@@ -170,22 +183,36 @@ static void count_error(struct load *l, const char *why)
     l->errors++;
 }
 
+static bool connect_flow(struct load *l, struct flow *f)
+{
+    f->fd = socket_connect(l->options->port);
+    if (f->fd < 0) {
+        count_error(l, strerror(errno));
+        return false;
+    }
+    socket_watch(l->epoll, f->fd, f);
+    return true;
+}
+
+/* When the next request is due by the rate. */
+static uint64_t next_due_us(const struct load *l)
+{
+    return l->begin_us + l->launched * 1000000 / l->options->rate;
+}
+
 static void launch(struct load *l, struct flow *f)
 {
-    if (f->fd < 0) {
-        f->fd = socket_connect(l->options->port);
-        if (f->fd < 0) {
-            count_error(l, strerror(errno));
-            return;
-        }
-        socket_watch(l->epoll, f->fd, f);
+    if (f->fd < 0 && !connect_flow(l, f)) {
+        return;
     }
     answer_init(&f->answer);
     f->is_busy = true;
     f->sent = 0;
     f->has_begun = false;
     f->has_token = false;
-    f->start_us = clock_mono_us();
+    f->start_us = l->options->rate > 0 ? next_due_us(l) : clock_mono_us();
+    f->read_us = 0;
+    f->pause_us = 0;
     l->busy++;
     l->launched++;
     send_request(l, f);
@@ -205,19 +232,56 @@ static void end_answer(struct load *l, struct flow *f, const char *fault)
         l->whole++;
         l->events += f->answer.events;
         samples_add(&l->latency, now_us - f->start_us);
+        if (l->options->is_stream) {
+            samples_add(&l->pause, f->pause_us);
+        }
         if (f->answer.is_closing) {
             l->reconnects++;
             disconnect(f);
         }
     }
-    if (may_launch(l)) {
+    if (l->options->rate > 0) {
+        l->idle[l->idle_count++] = f;
+    } else if (may_launch(l)) {
         launch(l, f);
+    }
+}
+
+/* A stamp that was cut by the end of a read is left out. */
+static void read_stamps(struct load *l, struct str bytes, uint64_t now_us)
+{
+    for (;;) {
+        const char *at = bytes.len > 0 ? memmem(bytes.ptr, bytes.len, "\"@", 2) : NULL;
+        if (!at) {
+            return;
+        }
+        bytes = str_from_at(bytes, (size_t)(at - bytes.ptr) + 2);
+        uint64_t sent_us;
+        if (bytes.len >= STAMP_DIGITS &&
+            str_to_u64(str_of(bytes.ptr, STAMP_DIGITS), now_us, &sent_us) == ERR_OK) {
+            samples_add(&l->token_delay, now_us - sent_us);
+        }
+    }
+}
+
+static void note_time(struct load *l, struct flow *f, struct str bytes)
+{
+    uint64_t now_us = clock_mono_us();
+    if (f->read_us > 0 && now_us - f->read_us > f->pause_us) {
+        f->pause_us = now_us - f->read_us;
+    }
+    f->read_us = now_us;
+    if (l->options->is_stamped) {
+        read_stamps(l, bytes, now_us);
     }
 }
 
 static void take(struct load *l, struct flow *f, struct str bytes)
 {
     const struct options *o = l->options;
+    if (o->is_stream) {
+        note_time(l, f, bytes);
+    }
     if (!f->has_begun) {
         f->has_begun = true;
         samples_add(&l->first_byte, clock_mono_us() - f->start_us);
@@ -272,16 +336,38 @@ static void read_all(struct load *l, struct flow *f, bool has_ended)
 
 /* --- The run --- */
 
-/* Begins the connections whose time in the ramp has come. Milliseconds until the next one, or
+/* Sends the requests that are due, as far as there are free connections. Microseconds until the
+ * next one; -1: there is none, or an answer must come first. */
+static int64_t begin_due(struct load *l)
+{
+    while (l->idle_count > 0 && may_launch(l)) {
+        uint64_t due_us = next_due_us(l);
+        uint64_t now_us = clock_mono_us();
+        if (due_us > now_us) {
+            return (int64_t)(due_us - now_us);
+        }
+        struct flow *f = l->idle[--l->idle_count];
+        launch(l, f);
+        if (!f->is_busy) {
+            l->idle[l->idle_count++] = f;
+        }
+    }
+    return -1;
+}
+
+/* Begins the connections whose time in the ramp has come. Microseconds until the next one, or
  * -1. */
-static int begin_flows(struct load *l)
+static int64_t begin_flows(struct load *l)
 {
     const struct options *o = l->options;
+    if (o->rate > 0) {
+        return begin_due(l);
+    }
     uint64_t past_us = clock_mono_us() - l->begin_us;
     while (l->started < o->connections) {
         uint64_t due_us = o->ramp_ms * 1000 * l->started / o->connections;
         if (due_us > past_us) {
-            return (int)((due_us - past_us + 999) / 1000);
+            return (int64_t)(due_us - past_us);
         }
         struct flow *f = &l->flows[l->started++];
         if (may_launch(l)) {
@@ -291,27 +377,44 @@ static int begin_flows(struct load *l)
     return -1;
 }
 
+static void take_event(struct load *l, struct flow *f, unsigned what)
+{
+    if (f->fd >= 0 && (what & EPOLLOUT)) {
+        send_request(l, f);
+    }
+    if (f->fd >= 0 && (what & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+        read_all(l, f, what & EPOLLRDHUP);
+    }
+}
+
 static void run(struct load *l)
 {
     struct epoll_event events[BATCH];
     for (;;) {
-        int wait_ms = begin_flows(l);
-        if (l->busy == 0 && wait_ms < 0) {
+        int64_t wait_us = begin_flows(l);
+        if (l->busy == 0 && wait_us < 0) {
             return;
         }
-        int n = epoll_wait(l->epoll, events, BATCH, wait_ms < 0 ? STUCK_MS : wait_ms);
-        if (n == 0 && wait_ms < 0) {
+        int64_t limit_us = wait_us < 0 ? STUCK_US : wait_us;
+        struct timespec limit = {.tv_sec = (time_t)(limit_us / 1000000),
+                                 .tv_nsec = (long)(limit_us % 1000000 * 1000)};
+        int n = epoll_pwait2(l->epoll, events, BATCH, &limit, NULL);
+        if (n == 0 && wait_us < 0) {
             count_error(l, "no answer for 30 seconds");
             return;
         }
         for (int i = 0; i < n; i++) {
-            struct flow *f = events[i].data.ptr;
-            if (f->fd >= 0 && (events[i].events & EPOLLOUT)) {
-                send_request(l, f);
-            }
-            if (f->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
-                read_all(l, f, events[i].events & EPOLLRDHUP);
-            }
+            take_event(l, events[i].data.ptr, events[i].events);
+        }
+    }
+}
+
+/* --rate: all connections are there before the first request is due. */
+static void connect_all(struct load *l)
+{
+    for (size_t i = 0; i < l->options->connections; i++) {
+        if (connect_flow(l, &l->flows[i])) {
+            l->idle[l->idle_count++] = &l->flows[i];
         }
     }
 }
@@ -331,6 +434,8 @@ static void report(struct load *l)
     print_times("latency_us", &l->latency);
     print_times("first_byte_us", &l->first_byte);
     print_times("first_token_us", &l->first_token);
+    print_times("pause_us", &l->pause);
+    print_times("token_delay_us", &l->token_delay);
     printf("\"tokens\":%" PRIu64 ",\"reconnects\":%" PRIu64 "}\n", l->events, l->reconnects);
 }
 
@@ -340,11 +445,14 @@ static void load_fini(struct load *l)
         disconnect(&l->flows[i]);
     }
     free(l->flows);
+    free(l->idle);
     close(l->epoll);
     buf_fini(&l->request);
     samples_fini(&l->latency);
     samples_fini(&l->first_byte);
     samples_fini(&l->first_token);
+    samples_fini(&l->pause);
+    samples_fini(&l->token_delay);
 }
 
 static void take_option(int which, struct options *o)
@@ -377,8 +485,14 @@ static void take_option(int which, struct options *o)
     case 'r':
         o->ramp_ms = number_option("ramp-ms", optarg, 60000);
         break;
+    case 'R':
+        o->rate = number_option("rate", optarg, 1000000);
+        break;
     case 'S':
         o->is_stream = true;
+        break;
+    case 'T':
+        o->is_stamped = true;
         break;
     default:
         errx(2, "%s", USAGE);
@@ -396,7 +510,9 @@ static void read_options(int argc, char **argv, struct options *o)
                                          {"model", required_argument, NULL, 'm'},
                                          {"events", required_argument, NULL, 'e'},
                                          {"ramp-ms", required_argument, NULL, 'r'},
+                                         {"rate", required_argument, NULL, 'R'},
                                          {"stream", no_argument, NULL, 'S'},
+                                         {"stamped", no_argument, NULL, 'T'},
                                          {NULL, 0, NULL, 0}};
     for (int which = getopt_long(argc, argv, "", LIST, NULL); which != -1;
          which = getopt_long(argc, argv, "", LIST, NULL)) {
@@ -413,11 +529,16 @@ int main(int argc, char **argv)
     read_options(argc, argv, &o);
     struct load l = {.options = &o, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     l.flows = calloc(o.connections, sizeof(struct flow));
-    CHECK(l.flows != NULL);
+    l.idle = calloc(o.connections, sizeof(struct flow *));
+    CHECK(l.flows != NULL && l.idle != NULL);
     for (size_t i = 0; i < o.connections; i++) {
         l.flows[i].fd = -1;
     }
     make_request(&l.request, &o);
+    (void)prctl(PR_SET_TIMERSLACK, 1); /* requests of a rate go out when they are due */
+    if (o.rate > 0) {
+        connect_all(&l);
+    }
     l.begin_us = clock_mono_us();
     l.last_us = l.begin_us;
     l.stop_us = l.begin_us + o.seconds * 1000000;

@@ -1,8 +1,10 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +24,13 @@
  *                        ^sent           ^allowed: grows by one step each time the client is
  * due
  *
- *   mock_backend [--port P] [--tokens N] [--rate TOKENS_PER_SECOND]     (rate 0: all at once)
+ *   mock_backend [--port P] [--tokens N] [--rate TOKENS_PER_SECOND] [--stamped]
+ *                                                                  (rate 0: all at once)
+ *
+ * --stamped: each token's text is "@" and the microsecond of the monotonic clock when it was
+ * sent, so that whoever reads it knows how long it was under way. A request to go on with a
+ * half answer (continue_final_message) gets the rest of it, so that a resumed answer has
+ * exactly the tokens of an undisturbed one.
  *
  * Prints "listening PORT" and runs until it is killed.
  */
@@ -32,8 +40,15 @@ enum {
     READ_BYTES = 16384,
     REQUEST_MAX = 64 << 20,
     ANSWER_MAX = 256 << 20,
-    TOKENS_MAX = 100000
+    TOKENS_MAX = 100000,
+    STAMP_DIGITS = 16,
+    STAMP_LEN = 1 + STAMP_DIGITS,
+    STEP_MAX = 1024 /* bytes of one token's chunk */
 };
+
+static const char *const WORDS[] = {" the",  " gateway", " falls", " through", " to",  " a",
+                                    " tier", " that",    " still", " answers", ".\\n", " So"};
+enum { WORD_COUNT = sizeof(WORDS) / sizeof(WORDS[0]) };
 
 static const char *const HEAD =
     "HTTP/1.1 200 OK\r\ndate: Sat, 21 Nov 2026 03:15:26 GMT\r\nserver: uvicorn\r\n";
@@ -44,6 +59,7 @@ struct answer {
     struct buf bytes;
     size_t *step_ends;
     size_t step_count;
+    size_t stamp_at; /* of the stamp's digits in each token's chunk; 0: there is none */
 };
 
 struct mock {
@@ -61,6 +77,7 @@ struct client {
     const struct answer *answer; /* NULL: waits for a request */
     size_t step;                 /* steps allowed so far */
     size_t sent;
+    size_t skipped; /* tokens of the answer that the request has already; 0: none, or skipped */
     uint64_t due_us;
     struct list_node due_node;
 };
@@ -102,11 +119,16 @@ static void put_chunk(struct answer *a, const char *delta, const char *finish)
     put_event(a, json);
 }
 
-static void make_stream(struct answer *a, size_t tokens)
+static void find_stamp(struct answer *a)
 {
-    static const char *const WORDS[] = {" the",   " gateway", " falls", " through",
-                                        " to",    " a",       " tier",  " that",
-                                        " still", " answers", ".\\n",   " So"};
+    struct str chunk = str_from_at(buf_str(&a->bytes), a->step_ends[0]);
+    const char *at = memchr(chunk.ptr, '@', chunk.len);
+    CHECK(at != NULL);
+    a->stamp_at = (size_t)(at - chunk.ptr) + 1;
+}
+
+static void make_stream(struct answer *a, size_t tokens, bool is_stamped)
+{
     answer_init(a, tokens + 2);
     put(a, HEAD);
     put(a,
@@ -116,9 +138,12 @@ static void make_stream(struct answer *a, size_t tokens)
     for (size_t i = 0; i < tokens; i++) {
         char delta[64];
         snprintf(delta, sizeof(delta), "\"content\":\"%s\"",
-                 WORDS[i % (sizeof(WORDS) / sizeof(WORDS[0]))]);
+                 is_stamped ? "@0000000000000000" : WORDS[i % WORD_COUNT]);
         put_chunk(a, delta, "null");
         end_step(a);
+    }
+    if (is_stamped && tokens > 0) {
+        find_stamp(a);
     }
     put_chunk(a, "", "\"stop\"");
     put_event(a, "[DONE]");
@@ -177,18 +202,44 @@ static void wait_for_step(struct client *c, uint64_t due_us)
     list_push_back(&c->mock->due, &c->due_node);
 }
 
+/* Sends a token's chunk with the time in it, from a copy: the answer is shared by all. */
+static ssize_t send_stamped(const struct client *c, const char *chunk, size_t len)
+{
+    char copy[STEP_MAX];
+    char digits[STAMP_DIGITS + 1];
+    CHECK(len <= sizeof(copy));
+    memcpy(copy, chunk, len);
+    snprintf(digits, sizeof(digits), "%0*" PRIu64, STAMP_DIGITS, clock_mono_us());
+    memcpy(copy + c->answer->stamp_at, digits, STAMP_DIGITS);
+    return send(c->fd, copy, len, MSG_NOSIGNAL);
+}
+
+/* Where the answer begins that a resumed one starts with: head and role, then the rest. */
+static void skip_given(struct client *c)
+{
+    if (c->skipped > 0 && c->sent == c->answer->step_ends[0]) {
+        c->sent = c->answer->step_ends[c->skipped];
+        c->skipped = 0;
+    }
+}
+
 /* Sends what is allowed. False when the client is gone. */
 static bool send_allowed(struct client *c)
 {
     const struct answer *a = c->answer;
     size_t allowed = a->step_ends[c->step - 1];
     while (c->sent < allowed) {
-        ssize_t n =
-            send(c->fd, buf_str(&a->bytes).ptr + c->sent, allowed - c->sent, MSG_NOSIGNAL);
+        const char *from = buf_str(&a->bytes).ptr + c->sent;
+        size_t end = c->skipped > 0 ? a->step_ends[0] : allowed;
+        bool is_token = a->stamp_at > 0 && c->step > 1 && c->step < a->step_count &&
+                        c->sent == a->step_ends[c->step - 2];
+        ssize_t n = is_token ? send_stamped(c, from, end - c->sent)
+                             : send(c->fd, from, end - c->sent, MSG_NOSIGNAL);
         if (n < 0) {
             return errno == EAGAIN;
         }
         c->sent += (size_t)n;
+        skip_given(c);
     }
     if (c->step == a->step_count) {
         c->answer = NULL;
@@ -196,12 +247,14 @@ static bool send_allowed(struct client *c)
     return true;
 }
 
-static void begin_answer(struct client *c, const struct answer *a)
+/* `given`: tokens that the request has already. */
+static void begin_answer(struct client *c, const struct answer *a, size_t given)
 {
     bool is_paced = a->step_count > 1 && c->mock->interval_us > 0;
     c->answer = a;
     c->sent = 0;
-    c->step = is_paced ? 1 : a->step_count;
+    c->skipped = given;
+    c->step = is_paced ? 1 + given : a->step_count;
     if (is_paced) {
         wait_for_step(c, clock_mono_us() + c->mock->interval_us);
     }
@@ -235,6 +288,29 @@ static const struct answer *choose(const struct mock *m, struct str head, struct
     return wants_stream ? &m->stream : &m->plain;
 }
 
+/* Tokens of the half answer that is to be continued; 0 when none is. */
+static size_t count_given(const struct mock *m, struct str body)
+{
+    static const char MARK[] = "{\"role\":\"assistant\",\"content\":\"";
+    size_t count = 0;
+    size_t len = 0;
+    if (!str_has(body, STR("\"continue_final_message\":true"))) {
+        return 0;
+    }
+    const char *at = memmem(body.ptr, body.len, MARK, sizeof(MARK) - 1);
+    if (!at) {
+        return 0;
+    }
+    struct str text = str_from_at(body, (size_t)(at - body.ptr) + sizeof(MARK) - 1);
+    while (len < text.len && text.ptr[len] != '"') {
+        len += text.ptr[len] == '\\' ? 2 : 1;
+    }
+    for (size_t seen = 0; seen < len && count + 2 < m->stream.step_count; count++) {
+        seen += m->stream.stamp_at > 0 ? STAMP_LEN : strlen(WORDS[count % WORD_COUNT]);
+    }
+    return count;
+}
+
 /* Begins the answer to a request that has come whole. False when it makes no sense. */
 static bool take_request(struct client *c)
 {
@@ -253,7 +329,8 @@ static bool take_request(struct client *c)
         return true;
     }
     body.len = length;
-    begin_answer(c, choose(c->mock, head, body));
+    const struct answer *a = choose(c->mock, head, body);
+    begin_answer(c, a, a == &c->mock->stream ? count_given(c->mock, body) : 0);
     buf_consume(&c->in, head.len + 2 + length);
     return true;
 }
@@ -356,6 +433,7 @@ struct options {
     uint16_t port;
     uint64_t tokens;
     uint64_t rate;
+    bool is_stamped;
 };
 
 static void read_options(int argc, char **argv, struct options *o)
@@ -363,6 +441,7 @@ static void read_options(int argc, char **argv, struct options *o)
     static const struct option LIST[] = {{"port", required_argument, NULL, 'p'},
                                          {"tokens", required_argument, NULL, 't'},
                                          {"rate", required_argument, NULL, 'r'},
+                                         {"stamped", no_argument, NULL, 's'},
                                          {NULL, 0, NULL, 0}};
     for (;;) {
         switch (getopt_long(argc, argv, "", LIST, NULL)) {
@@ -377,8 +456,12 @@ static void read_options(int argc, char **argv, struct options *o)
         case 'r':
             o->rate = number_option("rate", optarg, 1000000);
             break;
+        case 's':
+            o->is_stamped = true;
+            break;
         default:
-            errx(2, "usage: mock_backend [--port P] [--tokens N] [--rate TOKENS_PER_SECOND]");
+            errx(2, "usage: mock_backend [--port P] [--tokens N] [--rate TOKENS_PER_SECOND] "
+                    "[--stamped]");
         }
     }
 }
@@ -389,7 +472,7 @@ int main(int argc, char **argv)
     read_options(argc, argv, &o);
     struct mock m = {.interval_us = o.rate > 0 ? 1000000 / o.rate : 0};
     list_init(&m.due);
-    make_stream(&m.stream, (size_t)o.tokens);
+    make_stream(&m.stream, (size_t)o.tokens, o.is_stamped);
     make_plain(&m.plain);
     make_empty(&m.health, HEAD);
     make_empty(&m.missing, "HTTP/1.1 404 Not Found\r\n");
