@@ -26,7 +26,7 @@
 static const char *const USAGE =
     "usage: load --port P [--connections N] [--requests M | --seconds S] [--stream]\n"
     "            [--body FILE | --body-bytes N] [--model NAME] [--events N] [--ramp-ms MS]\n"
-    "            [--rate R] [--stamped]\n"
+    "            [--rate R] [--stamped] [--header LINE]...\n"
     "  --stream      ask for streams; N connections hold N streams open all the time\n"
     "  --events N    a stream must have exactly so many events (role, tokens, finish, [DONE])\n"
     "  --ramp-ms MS  the connections begin spread over this time, so that they keep out of "
@@ -55,6 +55,7 @@ struct options {
     bool is_stream;
     bool is_stamped;
     const char *body_file;
+    struct buf headers; /* more lines for the head of each request */
     const char *model;
 };
 
@@ -138,8 +139,10 @@ static void make_request(struct buf *request, const struct options *o)
                      "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
                      "User-Agent: bench-load\r\nAccept: application/json\r\n"
                      "Authorization: Bearer sk-bench\r\nContent-Type: application/json\r\n"
-                     "Content-Length: %zu\r\n\r\n",
+                     "Content-Length: %zu\r\n",
                      o->port, buf_len(&body)) == ERR_OK);
+    CHECK(buf_append(request, buf_str(&o->headers)) == ERR_OK);
+    put(request, "\r\n");
     CHECK(buf_append(request, buf_str(&body)) == ERR_OK);
     buf_fini(&body);
 }
@@ -476,6 +479,10 @@ static void take_option(int which, struct options *o)
     case 'f':
         o->body_file = optarg;
         break;
+    case 'h':
+        put(&o->headers, optarg);
+        put(&o->headers, "\r\n");
+        break;
     case 'm':
         o->model = optarg;
         break;
@@ -507,6 +514,7 @@ static void read_options(int argc, char **argv, struct options *o)
                                          {"seconds", required_argument, NULL, 's'},
                                          {"body-bytes", required_argument, NULL, 'b'},
                                          {"body", required_argument, NULL, 'f'},
+                                         {"header", required_argument, NULL, 'h'},
                                          {"model", required_argument, NULL, 'm'},
                                          {"events", required_argument, NULL, 'e'},
                                          {"ramp-ms", required_argument, NULL, 'r'},
@@ -526,6 +534,7 @@ static void read_options(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     struct options o = {.connections = 1, .seconds = 3, .body_bytes = 1200, .model = "m"};
+    buf_init(&o.headers, REQUEST_MAX);
     read_options(argc, argv, &o);
     struct load l = {.options = &o, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     l.flows = calloc(o.connections, sizeof(struct flow));
@@ -545,5 +554,6 @@ int main(int argc, char **argv)
     run(&l);
     report(&l);
     load_fini(&l);
+    buf_fini(&o.headers);
     return l.errors == 0 && l.whole > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
