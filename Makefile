@@ -41,9 +41,9 @@ lint: ## format, clang-tidy, layers, sizes
 	@tools/install.sh check
 	@.venv/bin/python tools/check.py lint
 
-bench: build ## side by side with nginx and HAProxy, one table
-	@tools/install.sh bench
-	@.venv/bin/python tests/bench/bench.py
+bench: build ## side by side with nginx, HAProxy and a bare relay, one table (PEERS=all: LiteLLM and others, large downloads)
+	@tools/install.sh bench $(PEERS)
+	@.venv/bin/python tests/bench/bench.py $(if $(PEERS),--peers $(PEERS)) $(BENCH)
 
 clean:
 	rm -rf build build-check build-asan build-tsan build-fuzz

@@ -2,6 +2,7 @@
 # Installs what a verb of the Makefile needs, and only what is missing: Debian packages, and Python
 # packages into .venv (vLLM: into .venv-vllm). Does nothing (and needs no network) when all is there.
 #   tools/install.sh build|run|check|vllm|bench
+#   tools/install.sh bench PEERS       PEERS: as bench.py --peers; the bench fetches these itself, but for Node
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,7 @@ run_packages="$build_packages python3 python3-venv libgomp1"
 check_packages="$run_packages procps libcmocka-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
 llvm-14 openssl prometheus systemd valgrind tmux chromium fonts-dejavu-core"
 vllm_packages="$run_packages binutils libnuma1"
-bench_packages="$run_packages nginx-light haproxy"
+bench_packages="$run_packages nginx-light haproxy valgrind"
 
 case "${1:-}" in
 build) packages=$build_packages ;;
@@ -20,6 +21,11 @@ check) packages=$check_packages ;;
 vllm) packages=$vllm_packages ;;
 bench) packages=$bench_packages ;;
 *) echo "usage: tools/install.sh build|run|check|vllm|bench" >&2; exit 2 ;;
+esac
+case "${1:-} ${2:-}" in
+"bench all" | "bench "*portkey*)
+    # Any Node will do; Debian's only where there is none.
+    command -v npm >/dev/null || packages="$packages nodejs npm" ;;
 esac
 
 is_installed() {

@@ -14,6 +14,8 @@ from .stage import Place, Stage
 from .table import OURS, Results
 
 BACKENDS = (1, 4, 16, 64, 256)
+FLEET = ("outages", "probes/s", "probes in the worst second", "requests", "requests whose first attempt failed",
+         "requests without an answer", "a judged probe, ns", "a pick and its report, ns")
 PLAIN = Case("plain", "", ())
 STORM = Case("storm", "", (), is_stream=True, connections=2000, tokens=30, token_rate=5, seconds=1, ramp_ms=1000)
 STORM_KILL_S = 3.0  # every stream has some tokens then, and none has all
@@ -154,6 +156,19 @@ def run_functions(plan: Plan, place: Place, results: Results) -> None:
             results.note("functions", f"pick, {line[:40].strip()}, ns", OURS, float(line[40:].split()[0]))
 
 
+def run_fleet(_plan: Plan, place: Place, results: Results) -> None:
+    """Up to 1,024 backends for a day of a virtual clock: the gateway's judgement without sockets."""
+    results.titles["fleet"] = ("a day of a virtual clock, 100 requests/s; each backend out for 3 minutes every 12 hours, "
+                               "and a quarter of all at once")
+    done = subprocess.run([str(place.tools / "fleet")], stdout=subprocess.PIPE, check=True, text=True,
+                          timeout=place.deadline.left_s(),
+                          preexec_fn=lambda: os.sched_setaffinity(0, {place.gateway_core}))
+    for line in done.stdout.splitlines()[1:]:
+        cells = line.split("\t")
+        for figure, cell in zip(FLEET, cells[2:], strict=True):
+            results.note("fleet", figure, f"{cells[0]} backends", float(cell))
+
+
 def compare_streams(results: Results) -> None:
     """What a token costs with many streams open, against one of few: across cases, so not within a round."""
     few = results.values("streams-1", "CPU µs/token", OURS)
@@ -168,5 +183,5 @@ EXTRAS = {
     "backends": run_backends,
     "workers": run_workers,
     "functions": run_functions,
+    "fleet": run_fleet,
 }
-WHAT = {name: (run.__doc__ or "").split(".")[0] for name, run in EXTRAS.items()}

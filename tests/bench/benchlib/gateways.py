@@ -126,7 +126,7 @@ def fallthrough_conf(plain: int, admin: int, w: Wiring) -> str:
     lines += ["models:", "  m:", "    tiers:"]
     for first in range(0, len(names), TIER_MAX):
         tier = ", ".join(f"{name}: llama-3.1-8b" for name in names[first:first + TIER_MAX])
-        lines.append(f"      - [{tier}]")
+        lines.append(f"      - {{{tier}}}")
     if w.standby:
         lines.append("      - standby: llama-3.1-8b")
     lines += [f"streams: {{upstream: {w.upstream}, calibrate: 0}}",
