@@ -1,10 +1,10 @@
 """What a request and a token cost through fallthrough, next to nginx, HAProxy and a bare TCP relay.
 
 Each round runs every path in short turns under the same load: straight to the mock backend (bare), then
-through each gateway, one worker each, all gateways on one core, the mock and the load on another. The cost of a gateway is
-the CPU time of its processes between the start and the end of a load, divided by what was answered. Ratios
-are taken within a round, so that a change of the machine touches both sides. One table at the end, and the
-same as TSV (with every round's values) and Markdown beside it.
+through each gateway, one worker each, all gateways on one core, the mock and the load on another. The cost
+of a gateway is the CPU time of its processes between the start and the end of a load, divided by what was
+answered. Ratios are taken within a round, so that a change of the machine touches both sides. One table at
+the end, and the same as TSV (with every round's values) and Markdown beside it.
 
     bench.py [--case NAME,...] [--rounds N] [--quick] [--peers NAME,...|all] [--markdown]
 

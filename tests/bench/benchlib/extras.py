@@ -158,8 +158,8 @@ def run_functions(plan: Plan, place: Place, results: Results) -> None:
 
 def run_fleet(_plan: Plan, place: Place, results: Results) -> None:
     """Up to 1,024 backends for a day of a virtual clock: the gateway's judgement without sockets."""
-    results.titles["fleet"] = ("a day of a virtual clock, 100 requests/s; each backend out for 3 minutes every 12 hours, "
-                               "and a quarter of all at once")
+    results.titles["fleet"] = ("a day of a virtual clock, 100 requests/s; each backend out for 3 minutes every 12 "
+                               "hours, and a quarter of all at once")
     done = subprocess.run([str(place.tools / "fleet")], stdout=subprocess.PIPE, check=True, text=True,
                           timeout=place.deadline.left_s(),
                           preexec_fn=lambda: os.sched_setaffinity(0, {place.gateway_core}))

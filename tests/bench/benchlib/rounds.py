@@ -36,7 +36,9 @@ class CaseRun:
         self.case, self.plan, self.place, self.results = case, plan, place, results
         self.wanted = paths
         self.gone: set[str] = set()  # paths that failed: their later rounds would be held against others' earlier ones
-        self.seconds = max(1, round(case.seconds * plan.scale))
+        # Every stream must have begun before the time for new ones is over.
+        least = case.ramp_ms // 1000 + 1 if case.is_stream else 1
+        self.seconds = max(least, round(case.seconds * plan.scale))
         self.rate = case.rate
 
     def run(self) -> None:
