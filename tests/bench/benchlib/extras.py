@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from .cases import Case, Plan
-from .machine import Failure, pick_cores
+from .machine import Failure, pick_cores, say
 from .stage import Place, Stage
 from .table import OURS, Results
 
@@ -45,6 +45,10 @@ def run_storm(plan: Plan, place: Place, results: Results) -> None:
                 load.communicate()
                 raise
             note_storm(results, load.returncode, out, said, gateway.cpu_us() - before)
+            if load.returncode != 0:
+                changes = [line for line in gateway.output.read_text(errors="replace").splitlines()
+                           if "changed state" in line]
+                say("storm: what the gateway said of its backends:\n" + "\n".join(changes))
 
 
 def note_storm(results: Results, code: int, out: str, said: str, cost_us: float) -> None:
