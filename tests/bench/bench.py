@@ -24,7 +24,7 @@ import tempfile
 import time
 
 from benchlib import counting, extras, peers, rounds, table
-from benchlib.cases import CASES, Plan
+from benchlib.cases import CASES, SLOW_PEER_CONNECTIONS, Plan
 from benchlib.gateways import FALLTHROUGH  # noqa: F401  (instructions.py has them from here)
 from benchlib.machine import ROOT, Deadline, Failure, free_ports, pick_cores, raise_files, say  # noqa: F401
 from benchlib.stage import Place
@@ -82,7 +82,10 @@ def choose_peers(options: argparse.Namespace, results: table.Results) -> list[st
     results.absent.update(peers.ABSENT)
     results.absent.update({name: "not asked for (--peers)" for name in peers.PEERS if name not in options.chosen})
     results.absent.update(peers.install(options.chosen))
-    return [name for name in options.chosen if name not in results.absent]
+    chosen = [name for name in options.chosen if name not in results.absent]
+    results.notes += [f"{name} gets {SLOW_PEER_CONNECTIONS} connections at most: it carries no more"
+                      for name in chosen if name in peers.SLOW]
+    return chosen
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from .machine import ROOT, Deadline, Failure, Process, free_ports, say
 
 VENV = ROOT / ".venv-peers"
 NODE = VENV / "node"
-PYTHON_PACKAGES = {"litellm": "litellm[proxy]==1.109.1", "vllm-router": "vllm-router==0.1.17"}
+PYTHON_PACKAGES = {"litellm": "litellm[proxy]==1.106.2", "vllm-router": "vllm-router==0.1.17"}
 # The node-server of Portkey's own time: with 1.19 every stream of it ends in "TypeError: immutable".
 PORTKEY = {"private": True, "dependencies": {"@portkey-ai/gateway": "1.15.2"},
            "overrides": {"@hono/node-server": "1.13.8"}}

@@ -20,6 +20,7 @@ class Results:
         self.lost: dict[tuple[str, str], str] = {}
         self.titles: dict[str, str] = {}
         self.absent: dict[str, str] = {}
+        self.notes: list[str] = []
 
     def note(self, case: str, figure: str, path: str, value: float) -> None:
         self.seen.setdefault((case, figure, path), []).append(value)
@@ -63,8 +64,9 @@ class Results:
                 number(max(values)), *ratios, verdict]
 
     def remarks(self) -> list[str]:
-        return ([f"{case}: {path} has no figures, or not of each round: {why}" for (case, path), why in
-                 self.lost.items()] + [f"{name} is not measured: {why}" for name, why in self.absent.items()])
+        lost = [f"{case}: {path} has no figures, or not of each round: {why}"
+                for (case, path), why in self.lost.items()]
+        return self.notes + lost + [f"{name} is not measured: {why}" for name, why in self.absent.items()]
 
     def not_reached(self) -> int:
         return sum(not is_reached for case, figure in dict.fromkeys(k[:2] for k in self.seen)
