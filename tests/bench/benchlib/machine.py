@@ -14,7 +14,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-SPARE_FILES = 200  # descriptors that a gateway needs beside those of its streams
+SPARE_FILES = 1500  # descriptors that a gateway needs beside those of its streams: nginx keeps 1,024 connections
 
 
 class Failure(Exception):
