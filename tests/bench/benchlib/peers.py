@@ -1,7 +1,7 @@
 """Gateways that are large downloads. bench.py --peers NAME,... (or all) installs and measures them.
 
 Each runs as its own documentation advises for throughput, on the same core as the others: LiteLLM with one
-worker, its price list not fetched, no retries, no spend log; Portkey headless, in production mode; vllm-router
+worker, no price list and no tokenizer fetched, no retries, no spend log; Portkey headless, in production mode; vllm-router
 with round robin and no limit on requests at a time. Telemetry is off where there is any. Whatever listens on all
 addresses by itself (Portkey, which cannot be told otherwise) is held to loopback.
 """
@@ -35,7 +35,7 @@ model_list:
   - model_name: m
     litellm_params:
       {{model: openai/llama-3.1-8b, api_base: "http://127.0.0.1:{backend}/v1", api_key: sk-none}}
-litellm_settings: {{telemetry: false, num_retries: 0, request_timeout: 300}}
+litellm_settings: {{telemetry: false, num_retries: 0, request_timeout: 300, disable_hf_tokenizer_download: true}}
 general_settings: {{disable_spend_logs: true}}
 """
 
@@ -112,7 +112,7 @@ def start_litellm(folder: pathlib.Path, w: Wiring) -> tuple[Running, str]:
     # Without a master key it checks no keys, as fallthrough does here; it wants to be told that this is meant.
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "DISABLE_ADMIN_UI": "True",
            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
-           "HOME": str(folder)}
+           "HF_HUB_OFFLINE": "1", "HOME": str(folder)}  # else it fetches a tokenizer, to count what streams
     process = Process("litellm", command, set(w.cores), folder, env)
     return Running(process, port, port), f"http://127.0.0.1:{port}/health/liveliness"
 
