@@ -25,7 +25,7 @@ import time
 
 from benchlib import counting, extras, peers, rounds, table
 from benchlib.cases import CASES, SLOW_PEER_CONNECTIONS, Plan
-from benchlib.gateways import FALLTHROUGH  # noqa: F401  (instructions.py has them from here)
+from benchlib.gateways import FALLTHROUGH, WATCHED  # noqa: F401  (instructions.py has them from here)
 from benchlib.machine import ROOT, Deadline, Failure, free_ports, pick_cores, raise_files, say  # noqa: F401
 from benchlib.stage import Place
 

@@ -6,7 +6,8 @@ exchange alone. tests/bench/instructions.json has a number for each; more than 3
 exchange dearer on purpose, or cheaper, puts the new numbers there (--write) and says why in the commit.
 
     instructions.py BUILD [--write]     BUILD: a folder like build-check, with tests/bench
-    instructions.py BUILD --watched     the same with everything switched on that tells what happens (WATCHED in bench.py)
+    instructions.py BUILD --watched     the same with everything switched on that tells what happens (WATCHED in benchlib; no collector
+                                        is there)
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def wait_ready(program: subprocess.Popen, port: int) -> None:
     sys.exit("instructions: the program under callgrind is not ready")
 
 
-def count(build: pathlib.Path, case: Case, exchanges: int, more: tuple[str, ...]) -> int:
+def count(build: pathlib.Path, case: Case, exchanges: int, more: str) -> int:
     """Instructions of a whole run of the program with so many exchanges."""
     tools = build / "tests" / "bench"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -83,7 +84,7 @@ def count(build: pathlib.Path, case: Case, exchanges: int, more: tuple[str, ...]
         plain, admin = free_ports(2)
         (folder / "conf").write_text(FALLTHROUGH.format(
             plain=plain, admin=admin, backend=mock.stdout.readline().split()[1])
-            + "".join(f"{line.format(folder=folder)}\n" for line in more))
+            + more.format(folder=folder, sink=free_ports(1)[0]))
         with process(["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out",
                       str(build / "src" / "cmd" / "fallthrough"), "serve", "-c", str(folder / "conf")], **quiet) as program:
             wait_ready(program, plain)
@@ -96,7 +97,7 @@ def count(build: pathlib.Path, case: Case, exchanges: int, more: tuple[str, ...]
         return int(re.search(r"^(?:totals|summary): (\d+)", (folder / "out").read_text(), re.MULTILINE)[1])
 
 
-def measure(build: pathlib.Path, case: Case, more: tuple[str, ...]) -> int:
+def measure(build: pathlib.Path, case: Case, more: str) -> int:
     return round((count(build, case, case.many, more) - count(build, case, case.few, more)) / (case.many - case.few))
 
 
@@ -107,7 +108,7 @@ def main() -> int:
     parser.add_argument("--watched", action="store_true")
     args = parser.parse_args()
     known = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
-    found = {case.name: measure(args.build, case, WATCHED if args.watched else ()) for case in CASES}
+    found = {case.name: measure(args.build, case, WATCHED if args.watched else "") for case in CASES}
     if args.write and not args.watched:
         NUMBERS.write_text(json.dumps(found, indent=4) + "\n")
         known = found

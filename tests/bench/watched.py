@@ -16,6 +16,7 @@ the median of the bare one, says how quiet the machine was; where that is more t
 from __future__ import annotations
 
 import argparse
+import http.server
 import pathlib
 import statistics
 import subprocess
@@ -25,16 +26,41 @@ import threading
 import time
 import urllib.request
 
-from bench import FALLTHROUGH, ROOT, WATCHED, Bench, Deadline, Plan, Process, find_binary, free_ports, say
+from bench import ROOT, Deadline, find_binary, pick_cores, say
+from benchlib.cases import Case
+from benchlib.gateways import WATCHED, Running
+from benchlib.stage import Outcome, Place, Stage
 
 BARE, TOLD = "bare", "watched"
 LIMIT_US = 50.0
 SCRAPE_S = 1.0
-CONNECTIONS = 2
-STREAMS = 20
-SECONDS = 1
 STREAMS_EVERY = 6  # turns: they take longer
-FIGURES = (("plain", "latency_us"), ("streams", "first_token_us"))
+CASES = (Case("plain", "1.2 KB, 2 connections", (), connections=2),
+         Case("streams", "20 streams × 50 tokens/s", (), is_stream=True, connections=20, token_rate=50))
+FIGURES = {"plain": "latency_us", "streams": "first_token_us"}
+
+
+class Sink(http.server.ThreadingHTTPServer):
+    """Stands for the collector and the receiver of alerts."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), SinkHandler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class SinkHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args) -> None:
+        pass
 
 
 class Watcher:
@@ -64,48 +90,54 @@ class Watcher:
         self.events.close()
 
 
-class Watched(Bench):
-    def start_one(self, name: str, backend: int, extra: tuple[str, ...]) -> int:
-        plain, admin = free_ports(2)
-        config = self.folder / f"{name}.conf"
-        lines = [line.format(folder=self.folder) for line in extra]
-        config.write_text(FALLTHROUGH.format(plain=plain, admin=admin, backend=backend) + "".join(f"{line}\n" for line in lines))
-        process = Process(name, [str(self.binary), "serve", "-c", str(config)], self.gateway_core, self.folder)
-        self.processes[name] = process
-        process.wait_ready(plain, self.deadline)
-        self.ports[name] = {"plain": plain, "streams": plain}
-        return admin
+class Comparison:
+    def __init__(self, stage: Stage):
+        self.stage = stage
+        self.seen: dict[tuple[str, str], list[float]] = {}
+
+    def start(self, sink: int) -> Watcher:
+        folder = self.stage.place.folder
+        self.stage.start_mock(rate=50)
+        self.stage.start("fallthrough", self.stage.wiring(), BARE)
+        told: Running = self.stage.start(
+            "fallthrough", self.stage.wiring(more=WATCHED.format(folder=folder, sink=sink)), TOLD)
+        return Watcher(told.admin)
 
     def compare(self, turns: int) -> None:
-        backend = self.start_mock()
-        self.start_one(BARE, backend, ())
-        watcher = Watcher(self.start_one(TOLD, backend, WATCHED))
-        say(f"{turns} pairs of turns (load on core {self.load_core}, gateways on {self.gateway_core})")
+        place = self.stage.place
+        sink = Sink()
+        watcher = self.start(sink.server_address[1])
+        say(f"{turns} pairs of turns (load on core {place.load_core}, gateways on {place.gateway_core})")
         try:
             for name in (BARE, TOLD):  # a warm-up
-                self.load(name, "plain", SECONDS)
+                self.stage.load(name, CASES[0], 1)
             for number in range(turns):
                 for name in (BARE, TOLD) if number % 2 == 0 else (TOLD, BARE):
                     self.turn(name, watcher, number)
         finally:
             watcher.stop()
+            sink.shutdown()
         print(f"{watcher.scrapes} scrapes, the slowest took {watcher.slowest_s * 1000:.1f} ms as its client saw it")
 
     def turn(self, name: str, watcher: Watcher, number: int) -> None:
         if name == TOLD:
             watcher.is_on.set()
-        for case, figure in FIGURES if number % STREAMS_EVERY == 0 else FIGURES[:1]:
-            report, cost_us = self.load(name, case, SECONDS)
-            done = report["requests"] if case == "plain" else report["tokens"]
-            self.note(f"{case} p50", name, report[figure]["p50"])
-            self.note(f"{case} p99", name, report[figure]["p99"])
-            self.note(f"{case} CPU", name, cost_us / done)
+        for case in CASES if number % STREAMS_EVERY == 0 else CASES[:1]:
+            outcome: Outcome = self.stage.load(name, case, 1)
+            figure = outcome.report[FIGURES[case.name]]
+            done = outcome.report["tokens" if case.is_stream else "requests"]
+            self.note(f"{case.name} p50", name, figure["p50"])
+            self.note(f"{case.name} p99", name, figure["p99"])
+            self.note(f"{case.name} CPU", name, outcome.cost_us / done)
         watcher.is_on.clear()
+
+    def note(self, figure: str, name: str, value: float) -> None:
+        self.seen.setdefault((figure, name), []).append(value)
 
     def print_differences(self) -> int:
         code = 0
         print(f"{'figure, µs':<14} {'bare':>10} {'watched':>10} {'added':>10} {'spread':>10}")
-        for case, _ in FIGURES:
+        for case in FIGURES:
             for word in ("p50", "p99", "CPU"):
                 bare, told = sorted(self.seen[f"{case} {word}", BARE]), sorted(self.seen[f"{case} {word}", TOLD])
                 quiet, added = bare[len(bare) // 4], told[len(told) // 4] - bare[len(bare) // 4]
@@ -125,17 +157,17 @@ def main() -> int:
     args = parser.parse_args()
     build = args.build.resolve()
     limit_s = 60 + args.turns * 2 * 10
-    plan = Plan(rounds=1, plain_turns=1, stream_turns=1, limit_s=limit_s, connections=CONNECTIONS, streams=STREAMS)
+    load_core, gateway_core = pick_cores()
     with tempfile.TemporaryDirectory(prefix="fallthrough-watched-") as folder:
-        bench = Watched(plan, build / "tests" / "bench", find_binary(build), pathlib.Path(folder))
-        bench.deadline = Deadline(limit_s)
-        try:
-            bench.compare(args.turns)
-        except subprocess.TimeoutExpired:
-            sys.exit(f"watched: not done within {limit_s} s; is the machine busy?")
-        finally:
-            bench.stop()
-        return bench.print_differences()
+        place = Place(build / "tests" / "bench", find_binary(build), pathlib.Path(folder), load_core, gateway_core,
+                      Deadline(limit_s))
+        with Stage(place) as stage:
+            comparison = Comparison(stage)
+            try:
+                comparison.compare(args.turns)
+            except subprocess.TimeoutExpired:
+                sys.exit(f"watched: not done within {limit_s} s; is the machine busy?")
+    return comparison.print_differences()
 
 
 if __name__ == "__main__":

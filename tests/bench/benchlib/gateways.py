@@ -91,6 +91,14 @@ streams: {{upstream: never, calibrate: 0}}
 log: {{level: info}}
 """
 
+# Whatever tells what happens, and can be switched on; `sink` is a port that takes it.
+WATCHED = """\
+history: {folder}/history.db
+access_log: {folder}/access.log
+traces: {{otlp: "http://127.0.0.1:{sink}", sample: 0.1}}
+alerts: {{webhook: {{url: "http://127.0.0.1:{sink}/alerts"}}}}
+"""
+
 TIER_MAX = 64  # backends that a tier may have
 
 
@@ -105,6 +113,7 @@ class Wiring:
     standby: int = 0       # fallthrough: port of a second tier
     workers: int = 1
     probe_interval: str = "10s"
+    more: str = ""         # fallthrough: further lines of its configuration
 
 
 @dataclasses.dataclass
@@ -115,6 +124,7 @@ class Running:
     plain: int    # port for whole answers
     streams: int  # and for streams; the same but for nginx
     headers: tuple[str, ...] = ()  # that requests to it need
+    admin: int = 0  # fallthrough's
 
 
 def fallthrough_conf(plain: int, admin: int, w: Wiring) -> str:
@@ -131,7 +141,7 @@ def fallthrough_conf(plain: int, admin: int, w: Wiring) -> str:
         lines.append("      - standby: llama-3.1-8b")
     lines += [f"streams: {{upstream: {w.upstream}, calibrate: 0}}",
               f"health: {{interval: {w.probe_interval}}}", "log: {level: info}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + w.more
 
 
 class Starter:
@@ -179,4 +189,4 @@ class Starter:
         config = folder / "conf"
         config.write_text(fallthrough_conf(plain, admin, w))
         command = [str(self.binary), "serve", "-c", str(config)]
-        return Running(Process("fallthrough", command, set(w.cores), folder), plain, plain)
+        return Running(Process("fallthrough", command, set(w.cores), folder), plain, plain, admin=admin)
