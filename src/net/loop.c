@@ -21,6 +21,7 @@ struct loop {
     int wakeup_fd; /* an eventfd: written to by other threads */
     uint64_t now_ms;
     uint64_t woke_us;
+    uint32_t full_turns; /* in a row, in which no timer was looked at */
     bool is_running;
     bool is_stopping; /* at the end of this turn */
     struct list ready;
@@ -41,6 +42,8 @@ struct loop {
 
 static const uint64_t TURN_MOST_US[LOOP_TURN_BUCKETS] = {
     1000, 2000, 5000, 10000, 20000, 50000, 100000, 500000, 1000000, 5000000, UINT64_MAX};
+
+enum { FULL_TURNS_MAX = 16 };
 
 /* A task that readies itself or another runs in the next phase, so that a phase always ends. */
 static void run_tasks(struct loop *l)
@@ -200,9 +203,21 @@ static void begin_turn(struct loop *l)
     atomic_store_explicit(&l->turns.since_us, l->woke_us, memory_order_relaxed);
 }
 
+/* What came in time is seen before a deadline is judged: after a long turn more may have come
+ * than one batch holds. But timers are not put off for ever. */
+static void fire_timers(struct loop *l)
+{
+    if (watch_set_is_full(&l->watches) && l->full_turns < FULL_TURNS_MAX) {
+        l->full_turns++;
+        return;
+    }
+    l->full_turns = 0;
+    timers_fire(&l->timers, l->now_ms);
+}
+
 static void turn(struct loop *l)
 {
-    timers_fire(&l->timers, l->now_ms);
+    fire_timers(l);
     run_tasks(l);
     free_doomed(l);
     int uv_ms = turn_uv(l);            /* which may arm timers and ready tasks */

@@ -54,6 +54,11 @@ void watch_set_wait(struct watch_set *s, int wait_ms)
     s->next = 0;
 }
 
+bool watch_set_is_full(const struct watch_set *s)
+{
+    return s->count == WATCH_BATCH;
+}
+
 void watch_set_tell(struct watch_set *s)
 {
     while (s->next < s->count) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <sys/epoll.h>
 
 /*
@@ -39,6 +40,9 @@ void watch_set_remove(struct watch_set *s, const struct fd_watch *w, int fd);
 
 /* Takes in events; waits for the first, but not longer than wait_ms (-1: without limit). */
 void watch_set_wait(struct watch_set *s, int wait_ms);
+
+/* The last wait brought as many as it could: there may be more. */
+bool watch_set_is_full(const struct watch_set *s);
 
 /* Tells those that were taken in; callbacks may add and remove any watch. */
 void watch_set_tell(struct watch_set *s);

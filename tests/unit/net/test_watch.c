@@ -129,6 +129,75 @@ static void tells_more_than_a_batch(void **state)
     }
 }
 
+/* Counts whom the loop had told when it fired. */
+struct due {
+    struct timer timer;
+    struct eye *eyes;
+    int count;
+    int told;
+    bool has_fired;
+};
+
+static void on_due(struct timer *t)
+{
+    struct due *d = container_of(t, struct due, timer);
+    d->has_fired = true;
+    for (int i = 0; i < d->count; i++) {
+        d->told += d->eyes[i].calls > 0;
+    }
+}
+
+static void what_has_come_is_told_before_what_is_due(void **state)
+{
+    enum { COUNT = 4 * WATCH_BATCH };
+    static struct eye eyes[COUNT];
+    struct due d = {.eyes = eyes, .count = COUNT};
+    for (int i = 0; i < COUNT; i++) {
+        open_eye(&eyes[i], *state);
+    }
+    timer_init(&d.timer, on_due);
+    turn_times(*state, 1);
+    timer_arm(*state, &d.timer, 1); /* long ago */
+    turn_times(*state, 8);
+    assert_true(d.has_fired);
+    assert_int_equal(d.told, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        watch_set_remove(loop_watches(*state), &eyes[i].watch, eyes[i].fd);
+        close_eye(&eyes[i]);
+    }
+}
+
+/* Always more than a batch: it writes to its own peer. */
+static void on_noisy(struct fd_watch *w, unsigned events)
+{
+    struct eye *e = container_of(w, struct eye, watch);
+    (void)events;
+    e->calls++;
+    if (write(e->peer, "a", 1) != 1) {
+        char bytes[4096];
+        (void)!read(e->fd, bytes, sizeof(bytes));
+    }
+}
+
+static void what_is_due_is_not_put_off_for_ever(void **state)
+{
+    enum { COUNT = 2 * WATCH_BATCH };
+    static struct eye eyes[COUNT];
+    struct due d = {.eyes = eyes, .count = COUNT};
+    for (int i = 0; i < COUNT; i++) {
+        open_eye(&eyes[i], *state);
+        eyes[i].watch.ready = on_noisy;
+    }
+    timer_init(&d.timer, on_due);
+    timer_arm(*state, &d.timer, 1);
+    turn_times(*state, 64);
+    assert_true(d.has_fired);
+    for (int i = 0; i < COUNT; i++) {
+        watch_set_remove(loop_watches(*state), &eyes[i].watch, eyes[i].fd);
+        close_eye(&eyes[i]);
+    }
+}
+
 static void what_is_left_watched_is_forgotten_with_the_loop(void **state)
 {
     (void)state;
@@ -150,6 +219,8 @@ int main(void)
         TEST(tells_nothing_more_once_removed),
         TEST(one_removed_by_the_one_before_it_is_not_told),
         TEST(tells_more_than_a_batch),
+        TEST(what_has_come_is_told_before_what_is_due),
+        TEST(what_is_due_is_not_put_off_for_ever),
         cmocka_unit_test(what_is_left_watched_is_forgotten_with_the_loop),
     };
     return cmocka_run_group_tests_name("net/watch", tests, NULL, NULL);
