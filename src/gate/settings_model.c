@@ -264,10 +264,13 @@ static void read_part(struct model_draft *m, struct member_list *v,
 
 static size_t count_members(const struct conf_node *n)
 {
-    size_t count = n->kind == CONF_SCALAR ? 1 : n->count;
-    for (size_t i = 0; n->kind == CONF_LIST && i < n->count; i++) {
+    if (n->kind != CONF_LIST) {
+        return n->kind == CONF_SCALAR ? 1 : n->count;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < n->count; i++) {
         const struct conf_node *part = n->items[i].value;
-        count += part->kind == CONF_MAP ? part->count : 0;
+        count += part->kind == CONF_MAP ? part->count : 1;
     }
     return count;
 }

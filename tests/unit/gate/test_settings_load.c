@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <string.h>
+
 #include "gate/settings_private.h"
 #include "settings_loading.h"
 
@@ -46,6 +49,32 @@ static void load_and_queue_are_the_files_but_for_the_models_own_keys(void **stat
     unload(&l);
 }
 
+/* As one mapping, and as a list of mappings of one each. */
+static void a_tier_holds_sixty_four_backends_in_every_form(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < 2; form++) {
+        char text[16384] = "backends:\n";
+        size_t at = strlen(text);
+        struct loading l;
+        for (int i = 0; i < MEMBERS_MAX; i++) {
+            at += (size_t)snprintf(text + at, sizeof(text) - at,
+                                   "  b%d: {type: vllm, url: 'http://x:1'}\n", i);
+        }
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "models: {m: {tiers: [%c",
+                               form == 0 ? '{' : '[');
+        for (int i = 0; i < MEMBERS_MAX; i++) {
+            char member[32];
+            (void)snprintf(member, sizeof(member), form == 0 ? "b%d: x, " : "{b%d: x}, ", i);
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s", member);
+        }
+        (void)snprintf(text + at, sizeof(text) - at, "%c]}}\n", form == 0 ? '}' : ']');
+        load_well(&l, text);
+        assert_int_equal(l.s->catalog.models[0].tiers[0].member_count, MEMBERS_MAX);
+        unload(&l);
+    }
+}
+
 static void a_key_may_ask_for_normal_priority_unless_it_says_more_or_less(void **state)
 {
     struct loading l;
@@ -68,6 +97,7 @@ static void a_key_may_ask_for_normal_priority_unless_it_says_more_or_less(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tier_holds_sixty_four_backends_in_every_form),
         cmocka_unit_test(load_and_queue_are_the_files_but_for_the_models_own_keys),
         cmocka_unit_test(a_key_may_ask_for_normal_priority_unless_it_says_more_or_less),
     };
