@@ -50,6 +50,17 @@ static enum failure collect(struct exchange *x, struct str chunk)
     return e == ERR_OK ? FAILURE_ok : FAILURE_not_json;
 }
 
+/* The same of an event; one like the last need not be read again. */
+static enum failure collect_event(struct exchange *x, const struct reply_event *ev)
+{
+    if (!ev->is_alike || !ev->is_verbatim || !assembly_may_repeat(x->assembly)) {
+        return collect(x, ev->chunk);
+    }
+    enum err e =
+        assembly_add_text(x->assembly, ev->content.len > 0 ? ev->content : ev->reasoning);
+    return e == ERR_OK ? FAILURE_ok : FAILURE_too_large;
+}
+
 /* Of an answer that cannot be resumed only the names, for a usage of our own. */
 static bool is_kept(const struct exchange *x)
 {
@@ -134,7 +145,7 @@ enum failure exchange_collect_event(struct exchange *x)
     const struct reply_event *ev = &x->attempt->event;
     exchange_note_given(x);
     enum failure f = collect(x, ev->tool_chunk);
-    f = f == FAILURE_ok ? collect(x, ev->chunk) : f;
+    f = f == FAILURE_ok ? collect_event(x, ev) : f;
     return f == FAILURE_ok ? collect(x, ev->usage_chunk) : f;
 }
 

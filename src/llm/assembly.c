@@ -32,6 +32,11 @@ struct assembly {
     struct fields fields;   /* top level */
     struct choice *choices; /* owned, sorted by index */
     size_t choice_count;
+
+    /* What the last chunk joined to what there was: if it was one text, where. */
+    uint32_t joins;
+    struct fields *joined_in;
+    size_t joined_at;
 };
 
 struct assembly *assembly_new(void)
@@ -93,6 +98,7 @@ static struct choice *find_choice(struct assembly *as, uint64_t index)
     }
     as->choices = open_gap(as->choices, as->choice_count, at, sizeof(*as->choices));
     as->choice_count++;
+    as->joins += 2; /* what was joined may have moved */
     struct choice *choice = &as->choices[at];
     *choice = (struct choice){.index = index};
     fields_init(&choice->fields, &as->budget);
@@ -103,7 +109,22 @@ static struct choice *find_choice(struct assembly *as, uint64_t index)
     return choice;
 }
 
-static enum err add_delta_member(struct choice *choice, const struct json_iter *member)
+/* Of the kinds of members that are joined. */
+static enum err join_member(struct assembly *as, struct fields *to,
+                            const struct json_iter *member, enum fields_merge how)
+{
+    enum err e = fields_add(to, member->key, member->value, how);
+    const struct field *field = e == ERR_OK ? fields_find(to, member->key) : NULL;
+    if (field && field->kind != FIELD_VALUE && !field_is_empty(field)) {
+        as->joins += field->kind == FIELD_TEXT ? 1 : 2;
+        as->joined_in = to;
+        as->joined_at = (size_t)(field - to->at);
+    }
+    return e;
+}
+
+static enum err add_delta_member(struct assembly *as, struct choice *choice,
+                                 const struct json_iter *member)
 {
     static const struct str texts[] = {STR_INIT("content"), STR_INIT("reasoning"),
                                        STR_INIT("reasoning_content"), STR_INIT("refusal")};
@@ -112,9 +133,11 @@ static enum err add_delta_member(struct choice *choice, const struct json_iter *
         return ERR_OK;
     }
     if (json_key_eq(member->key, STR("tool_calls"))) {
+        as->joins += 2;
         return tool_calls_add(&choice->tools, member->value, &last);
     }
     if (json_key_eq(member->key, STR("function_call"))) {
+        as->joins += 2;
         return function_call_add(&choice->function_call, member->value);
     }
     bool is_string = json_type_of(member->value) == JSON_STRING;
@@ -122,10 +145,10 @@ static enum err add_delta_member(struct choice *choice, const struct json_iter *
         member_is_one_of(member->key, texts, 4)) {
         return ERR_TYPE;
     }
-    return fields_add(&choice->message, member->key, member->value, FIELDS_JOIN);
+    return join_member(as, &choice->message, member, FIELDS_JOIN);
 }
 
-static enum err add_delta(struct choice *choice, struct str delta)
+static enum err add_delta(struct assembly *as, struct choice *choice, struct str delta)
 {
     struct json_iter it;
     enum err e = ERR_OK;
@@ -134,12 +157,12 @@ static enum err add_delta(struct choice *choice, struct str delta)
     }
     json_iter_init(&it, delta);
     while (e == ERR_OK && json_iter_next(&it)) {
-        e = add_delta_member(choice, &it);
+        e = add_delta_member(as, choice, &it);
     }
     return e;
 }
 
-static enum err add_logprobs(struct choice *choice, struct str logprobs)
+static enum err add_logprobs(struct assembly *as, struct choice *choice, struct str logprobs)
 {
     struct json_iter it;
     enum err e = ERR_OK;
@@ -148,26 +171,27 @@ static enum err add_logprobs(struct choice *choice, struct str logprobs)
     }
     json_iter_init(&it, logprobs);
     while (e == ERR_OK && json_iter_next(&it)) {
-        e = fields_add(&choice->logprobs, it.key, it.value, FIELDS_LIST);
+        e = join_member(as, &choice->logprobs, &it, FIELDS_LIST);
     }
     return e;
 }
 
-static enum err add_choice_member(struct choice *choice, const struct json_iter *member)
+static enum err add_choice_member(struct assembly *as, struct choice *choice,
+                                  const struct json_iter *member)
 {
     if (json_key_eq(member->key, STR("index"))) {
         return ERR_OK;
     }
     if (json_key_eq(member->key, STR("delta"))) {
-        return add_delta(choice, member->value);
+        return add_delta(as, choice, member->value);
     }
     if (json_key_eq(member->key, STR("logprobs"))) {
-        return add_logprobs(choice, member->value);
+        return add_logprobs(as, choice, member->value);
     }
     if (str_eq(member->value, STR("\"\""))) {
         return ERR_OK;
     }
-    return fields_add(&choice->fields, member->key, member->value, FIELDS_LIST);
+    return join_member(as, &choice->fields, member, FIELDS_LIST);
 }
 
 static enum err add_choice(struct assembly *as, struct str piece)
@@ -185,7 +209,7 @@ static enum err add_choice(struct assembly *as, struct str piece)
     enum err e = ERR_OK;
     json_iter_init(&it, piece);
     while (e == ERR_OK && json_iter_next(&it)) {
-        e = add_choice_member(choice, &it);
+        e = add_choice_member(as, choice, &it);
     }
     return e;
 }
@@ -234,11 +258,23 @@ enum err assembly_add(struct assembly *as, struct str chunk)
          json_type_of(json_get(object, "usage")) != JSON_OBJECT)) {
         return ERR_TYPE;
     }
+    as->joins = 0;
     json_iter_init(&it, object);
     while (e == ERR_OK && json_iter_next(&it)) {
         e = add_top_member(as, &it);
     }
     return e;
+}
+
+bool assembly_may_repeat(const struct assembly *as)
+{
+    return as->joins == 1;
+}
+
+enum err assembly_add_text(struct assembly *as, struct str text)
+{
+    CHECK(assembly_may_repeat(as));
+    return fields_more(as->joined_in, as->joined_at, text);
 }
 
 /* --- Writing out --- */

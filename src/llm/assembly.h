@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -24,6 +26,16 @@ void assembly_free(struct assembly **as);
  * ERR_TOO_LARGE over its maximum, or when it names more members or tool calls than an answer
  * can have. After an error the assembly is good for assembly_free only. */
 NODISCARD enum err assembly_add(struct assembly *as, struct str chunk);
+
+/*
+ * A chunk that differs from the last one that was added in nothing but its text, a piece of
+ * content or reasoning, which is `text` as it stands between its quotes: what the whole chunk
+ * would add, without reading it. Only while assembly_may_repeat; else it must be added whole.
+ */
+NODISCARD enum err assembly_add_text(struct assembly *as, struct str text);
+
+/* The last chunk added one text, and nothing else that would have to be added again. */
+bool assembly_may_repeat(const struct assembly *as);
 
 /* The chat.completion object; lives as long as the arena. Call once every choice has finished.
  */

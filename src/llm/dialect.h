@@ -82,6 +82,7 @@ struct reply_event {
     struct str
         usage_chunk;  /* a further chunk to send after it (choices: [], usage), or empty */
     bool is_verbatim; /* chunk is the payload itself, so the raw event may go out as it came */
+    bool is_alike;    /* it differs from the event before only in its content or reasoning */
     /* By tool_hold.h: */
     bool is_held;          /* progress, but nothing that the client gets yet */
     struct str tool_chunk; /* a chunk to send before `chunk`: calls that are complete */

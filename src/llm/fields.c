@@ -127,6 +127,12 @@ enum err fields_add(struct fields *f, struct str name, struct str value, enum fi
                                : join(field, value, f->budget);
 }
 
+enum err fields_more(struct fields *f, size_t place, struct str text)
+{
+    CHECK(place < f->count && f->at[place].kind == FIELD_TEXT);
+    return spend(f->budget, &f->at[place].text, text);
+}
+
 bool field_is_empty(const struct field *field)
 {
     return !field || buf_len(&field->text) == 0;

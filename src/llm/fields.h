@@ -50,6 +50,10 @@ void fields_fini(struct fields *f);
 NODISCARD enum err fields_add(struct fields *f, struct str name, struct str value,
                               enum fields_merge how);
 
+/* Joins more to a FIELD_TEXT of that place in the order of arrival: `text` as it stands between
+ * quotes. ERR_TOO_LARGE as above. */
+NODISCARD enum err fields_more(struct fields *f, size_t place, struct str text);
+
 /* NULL when there is none. */
 const struct field *fields_find(const struct fields *f, struct str name);
 

@@ -367,6 +367,7 @@ static bool read_by_stencil(struct reply *r, struct str payload, struct reply_ev
     *(r->stencil_is_reasoning ? &ev->reasoning : &ev->content) = text;
     ev->chunk = payload;
     ev->is_verbatim = true;
+    ev->is_alike = true;
     return true;
 }
 

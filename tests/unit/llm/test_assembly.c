@@ -78,6 +78,80 @@ static void joins_the_text_of_one_choice(void **state)
                             "'usage':{'prompt_tokens':3,'completion_tokens':2}}");
 }
 
+#define PIECE(delta) "{" HEAD "'choices':[{'index':0,'delta':{" delta "}}]}"
+
+static void a_chunk_like_the_last_is_added_by_its_text_alone(void **state)
+{
+    (void)state;
+    ADD_ALL(PIECE("'role':'assistant','content':''"));
+    assert_false(assembly_may_repeat(as)); /* it had no text */
+    ADD_ALL(PIECE("'content':'a'"));
+    assert_true(assembly_may_repeat(as));
+    assert_int_equal(assembly_add_text(as, STR("\\u00e9")), ERR_OK);
+    assert_int_equal(assembly_add_text(as, STR(" b")), ERR_OK);
+    ADD_ALL(PIECE("'content':'c'"),
+            "{" HEAD "'choices':[{'index':0,'delta':{},'finish_reason':'stop'}]}");
+    assert_false(assembly_may_repeat(as));
+    assert_whole(WHOLE_HEAD "[{'index':0,'message':{'role':'assistant',"
+                            "'content':'a\\u00e9 bc'},'logprobs':null,"
+                            "'finish_reason':'stop'}]}");
+}
+
+static void reasoning_is_repeated_where_it_came(void **state)
+{
+    (void)state;
+    ADD_ALL(PIECE("'content':''"), PIECE("'reasoning_content':'x'"));
+    assert_true(assembly_may_repeat(as));
+    assert_int_equal(assembly_add_text(as, STR("y")), ERR_OK);
+    ADD_ALL(PIECE("'content':'c'"));
+    assert_int_equal(assembly_add_text(as, STR("d")), ERR_OK);
+    assert_whole(WHOLE_HEAD "[{'index':0,'message':{'role':'assistant','content':'cd',"
+                            "'reasoning_content':'xy'},'logprobs':null,"
+                            "'finish_reason':null}]}");
+}
+
+static void what_adds_more_than_one_text_is_not_repeated(void **state)
+{
+    static const char *const CHUNKS[] = {
+        PIECE("'content':'a','refusal':'b'"),
+        PIECE("'content':'a','unknown':'b'"),
+        PIECE("'content':'a','list':[1]"),
+        PIECE("'content':'a','tool_calls':[{'index':0,'id':'t','function':{'name':'f'}}]"),
+        PIECE("'content':'a','function_call':{'name':'f'}"),
+        "{" HEAD "'choices':[{'index':0,'delta':{'content':'a'},'logprobs':{'content':[1]}}]}",
+        "{" HEAD "'choices':[{'index':0,'delta':{'content':'a'},'token_ids':[1]}]}",
+        "{" HEAD "'choices':[{'index':0,'delta':{'content':'a'}},"
+        "{'index':1,'delta':{'content':'b'}}]}",
+        "{" HEAD "'choices':[{'index':0,'delta':{'content':'a'}},"
+        "{'index':7,'delta':{'content':''}}]}",
+    };
+    (void)state;
+    ADD_ALL(PIECE("'role':'assistant','content':''"));
+    for (size_t i = 0; i < sizeof(CHUNKS) / sizeof(CHUNKS[0]); i++) {
+        ADD_ALL(CHUNKS[i]);
+        assert_false(assembly_may_repeat(as));
+    }
+}
+
+static void a_repeated_text_counts_for_the_limit(void **state)
+{
+    struct assembly *small = assembly_new_within(400);
+    struct str first = quotes(&arena, PIECE("'content':''"));
+    struct str second = quotes(&arena, PIECE("'content':'a'"));
+    enum err e = ERR_OK;
+    int count = 0;
+    (void)state;
+    assert_int_equal(assembly_add(small, first), ERR_OK);
+    assert_int_equal(assembly_add(small, second), ERR_OK);
+    while (e == ERR_OK && count < 1000) {
+        e = assembly_add_text(small, STR("0123456789"));
+        count++;
+    }
+    assert_int_equal(e, ERR_TOO_LARGE);
+    assert_in_range(count, 20, 40);
+    assembly_free(&small);
+}
+
 static void keeps_the_first_name_and_the_last_usage(void **state)
 {
     (void)state;
@@ -352,6 +426,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(joins_the_text_of_one_choice),
+        TEST(a_chunk_like_the_last_is_added_by_its_text_alone),
+        TEST(reasoning_is_repeated_where_it_came),
+        TEST(what_adds_more_than_one_text_is_not_repeated),
+        TEST(a_repeated_text_counts_for_the_limit),
         TEST(keeps_the_first_name_and_the_last_usage),
         TEST(leaves_usage_out_when_none_came),
         TEST(sorts_the_choices),
