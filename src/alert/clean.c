@@ -1,69 +1,8 @@
 #include "alert/clean.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
-static bool is_tail(char c)
-{
-    return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-/* How many bytes a character with this first byte has; 0: none begins so. */
-static size_t claimed_len(unsigned char first)
-{
-    if (first < 0x80) {
-        return 1;
-    }
-    if (first >= 0xc2 && first < 0xe0) {
-        return 2;
-    }
-    if (first >= 0xe0 && first < 0xf0) {
-        return 3;
-    }
-    return first >= 0xf0 && first < 0xf5 ? 4 : 0;
-}
-
-/* Neither an overlong form, nor a surrogate, nor over U+10FFFF. */
-static bool is_legal(uint32_t code, size_t len)
-{
-    if (len == 3) {
-        return code >= 0x800 && (code < 0xd800 || code > 0xdfff);
-    }
-    return len != 4 || (code >= 0x10000 && code <= 0x10ffff);
-}
-
-/* Length of the character at the front of s, or 0 when there is no well-formed one. */
-static size_t read_character(struct str s, uint32_t *code)
-{
-    unsigned char first = (unsigned char)s.ptr[0];
-    size_t len = claimed_len(first);
-    if (len == 0 || len > s.len) {
-        return 0;
-    }
-    *code = len == 1 ? first : first & (0xffU >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if (!is_tail(s.ptr[i])) {
-            return 0;
-        }
-        *code = *code << 6 | ((unsigned char)s.ptr[i] & 0x3f);
-    }
-    return is_legal(*code, len) ? len : 0;
-}
-
-/* Controls, and the invisible characters that change the order in which text is shown. */
-static bool is_shown(uint32_t code)
-{
-    static const struct {
-        uint32_t first, last;
-    } hidden[] = {{0, 0x1f},        {0x7f, 0x9f},     {0x200b, 0x200f}, {0x2028, 0x202e},
-                  {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xfffe, 0xffff}};
-    for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
-        if (code >= hidden[i].first && code <= hidden[i].last) {
-            return false;
-        }
-    }
-    return true;
-}
+#include "base/utf8.h"
 
 struct str clean_text(struct arena *a, struct str s)
 {
@@ -71,8 +10,8 @@ struct str clean_text(struct arena *a, struct str s)
     size_t len = 0;
     while (s.len > 0) {
         uint32_t code = 0;
-        size_t size = read_character(s, &code);
-        if (size > 0 && is_shown(code)) {
+        size_t size = utf8_read(s, &code);
+        if (size > 0 && utf8_is_shown(code)) {
             memcpy(out + len, s.ptr, size);
             len += size;
         } else {
@@ -82,15 +21,4 @@ struct str clean_text(struct arena *a, struct str s)
     }
     out[len] = '\0';
     return str_of(out, len);
-}
-
-struct str clean_cut(struct str s, size_t max)
-{
-    if (s.len <= max) {
-        return s;
-    }
-    while (max > 0 && is_tail(s.ptr[max])) {
-        max--;
-    }
-    return str_of(s.ptr, max);
 }

@@ -14,6 +14,3 @@
  * of writing become '?', each as one. Lives as long as the arena, and is followed by a NUL that
  * does not count. */
 struct str clean_text(struct arena *a, struct str s);
-
-/* The first `max` bytes at most of a clean text, cut between two characters. */
-struct str clean_cut(struct str s, size_t max);

@@ -3,40 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "alert/clean.h"
+#include "alert/entities.h"
 #include "alert/wording.h"
+#include "base/utf8.h"
 
 /* Slack's own limits are 150 characters for a header and 3,000 for a section. */
 enum { HEADER_MAX = 150, SECTION_MAX = 2900 };
-
-static struct str entity_of(char c)
-{
-    switch (c) {
-    case '&':
-        return STR("&amp;");
-    case '<':
-        return STR("&lt;");
-    case '>':
-        return STR("&gt;");
-    default:
-        return STR_NONE;
-    }
-}
-
-struct str hook_slack_escape(struct arena *a, struct str s)
-{
-    enum { LONGEST = 5 };
-    char *out = arena_alloc(a, s.len * LONGEST + 1);
-    size_t len = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        struct str entity = entity_of(s.ptr[i]);
-        entity = entity.ptr ? entity : str_of(s.ptr + i, 1);
-        memcpy(out + len, entity.ptr, entity.len);
-        len += entity.len;
-    }
-    out[len] = '\0';
-    return str_of(out, len);
-}
 
 static json_t *section_text(struct str text)
 {
@@ -48,7 +20,7 @@ static json_t *make_fields(const struct wording *w, struct arena *a)
 {
     json_t *fields = json_array();
     for (size_t i = 0; i < w->fact_count; i++) {
-        struct str value = hook_slack_escape(a, w->facts[i].value);
+        struct str value = entities_for_slack(a, w->facts[i].value);
         (void)json_array_append_new(
             fields,
             section_text(arena_printf(a, "*%s*\n%.*s", w->facts[i].name, STR_FMT(value))));
@@ -62,7 +34,7 @@ static struct str make_list(const struct wording *w, struct arena *a)
     struct str all = arena_printf(a, "*%s*", w->lines_title);
     size_t i = 0;
     for (; i < w->line_count; i++) {
-        struct str line = hook_slack_escape(a, w->lines[i]);
+        struct str line = entities_for_slack(a, w->lines[i]);
         if (all.len + line.len > SECTION_MAX) {
             break;
         }
@@ -78,8 +50,8 @@ json_t *hook_slack(const struct alert *alert, struct arena *a)
 {
     struct wording w;
     wording_make(alert, a, &w);
-    struct str header = hook_slack_escape(a, clean_cut(w.title, HEADER_MAX));
-    struct str headline = hook_slack_escape(a, w.headline);
+    struct str header = entities_for_slack(a, utf8_cut(w.title, HEADER_MAX));
+    struct str headline = entities_for_slack(a, w.headline);
     json_t *blocks =
         json_pack("[{ss s{ss ss}} {ss so} {ss so}]", "type", "header", "text", "type",
                   "plain_text", "text", header.ptr, "type", "section", "text",
@@ -88,7 +60,7 @@ json_t *hook_slack(const struct alert *alert, struct arena *a)
         (void)json_array_append_new(blocks, json_pack("{ss so}", "type", "section", "text",
                                                       section_text(make_list(&w, a))));
     }
-    struct str title = hook_slack_escape(a, w.title);
+    struct str title = entities_for_slack(a, w.title);
     struct str text = arena_printf(a, "%.*s\n%.*s", STR_FMT(title), STR_FMT(headline));
     return json_pack("{ss so}", "text", text.ptr, "blocks", blocks);
 }

@@ -13,6 +13,3 @@
 
 /* A new reference. */
 json_t *hook_slack(const struct alert *alert, struct arena *a);
-
-/* With & < and > as entities, so that nothing in it is a link, a mention or a channel. */
-struct str hook_slack_escape(struct arena *a, struct str s);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "alert/entities.h"
 #include "base/buf.h"
 #include "base/check.h"
 
@@ -51,39 +52,6 @@ struct str mail_body_text(const struct wording *w, struct arena *a)
 
 /* --- html --- */
 
-static struct str entity_of(char c)
-{
-    switch (c) {
-    case '&':
-        return STR("&amp;");
-    case '<':
-        return STR("&lt;");
-    case '>':
-        return STR("&gt;");
-    case '"':
-        return STR("&quot;");
-    case '\'':
-        return STR("&#39;");
-    default:
-        return STR_NONE;
-    }
-}
-
-struct str mail_body_escape(struct arena *a, struct str s)
-{
-    enum { LONGEST = 6 };
-    char *out = arena_alloc(a, s.len * LONGEST + 1);
-    size_t len = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        struct str entity = entity_of(s.ptr[i]);
-        entity = entity.ptr ? entity : str_of(s.ptr + i, 1);
-        memcpy(out + len, entity.ptr, entity.len);
-        len += entity.len;
-    }
-    out[len] = '\0';
-    return str_of(out, len);
-}
-
 static const char *color_of(enum severity severity, bool is_over)
 {
     if (is_over) {
@@ -111,7 +79,7 @@ static void put_html_facts(struct buf *b, const struct wording *w, struct arena 
                          "color:#57606a;white-space:nowrap\">%s</td>"
                          "<td style=\"padding:6px 0;vertical-align:top;"
                          "overflow-wrap:anywhere\">%.*s</td></tr>\n",
-                         f->name, STR_FMT(mail_body_escape(a, f->value))) == ERR_OK);
+                         f->name, STR_FMT(entities_for_html(a, f->value))) == ERR_OK);
     }
     put(b, STR("</table>\n"));
 }
@@ -127,7 +95,7 @@ static void put_html_lines(struct buf *b, const struct wording *w, struct arena 
                      w->lines_title) == ERR_OK);
     for (size_t i = 0; i < w->line_count; i++) {
         CHECK(buf_printf(b, "<li style=\"overflow-wrap:anywhere\">%.*s</li>\n",
-                         STR_FMT(mail_body_escape(a, w->lines[i]))) == ERR_OK);
+                         STR_FMT(entities_for_html(a, w->lines[i]))) == ERR_OK);
     }
     if (w->lines_left_out > 0) {
         CHECK(buf_printf(b, "<li>and %" PRIu32 " more</li>\n", w->lines_left_out) == ERR_OK);
@@ -144,7 +112,7 @@ struct str mail_body_html(const struct wording *w, enum severity severity, bool 
                      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
                      "<title>%.*s</title></head>\n",
-                     STR_FMT(mail_body_escape(a, w->title))) == ERR_OK);
+                     STR_FMT(entities_for_html(a, w->title))) == ERR_OK);
     put(&b, STR("<body style=\"margin:0;padding:16px;font:15px/1.4 system-ui,sans-serif;"
                 "color:#1f2328;background:#ffffff\">\n"));
     CHECK(buf_printf(&b,
@@ -152,7 +120,7 @@ struct str mail_body_html(const struct wording *w, enum severity severity, bool 
                      "padding:8px 12px;border-left:4px solid %s;font-size:17px;"
                      "font-weight:600\">%.*s</p>\n",
                      color_of(severity, is_over),
-                     STR_FMT(mail_body_escape(a, w->headline))) == ERR_OK);
+                     STR_FMT(entities_for_html(a, w->headline))) == ERR_OK);
     put_html_facts(&b, w, a);
     put_html_lines(&b, w, a);
     put(&b, STR("<p style=\"margin:16px 0 0;color:#57606a;font-size:13px\">Sent by fallthrough"

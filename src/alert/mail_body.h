@@ -13,6 +13,3 @@
 struct str mail_body_text(const struct wording *w, struct arena *a);
 struct str mail_body_html(const struct wording *w, enum severity severity, bool is_over,
                           struct arena *a);
-
-/* With & < > " and ' as entities. */
-struct str mail_body_escape(struct arena *a, struct str s);

@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "alert/clean.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 enum { LINE = 76, WORD_MAX = 200 };
 
@@ -52,7 +52,7 @@ static void put_encoded(struct buf *b, size_t column, struct str text)
     struct arena a;
     arena_init(&a);
     do {
-        struct str piece = clean_cut(text, (LINE - 1 - AROUND - column) / 4 * 3);
+        struct str piece = utf8_cut(text, (LINE - 1 - AROUND - column) / 4 * 3);
         struct str code = mime_base64(&a, piece);
         CHECK(buf_printf(b, "=?UTF-8?B?%.*s?=", STR_FMT(code)) == ERR_OK);
         text = str_from_at(text, piece.len);

@@ -5,6 +5,7 @@
 
 #include "alert/clean.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 enum { FAREWELL = 221, SECRET_LEAST = 4 };
 
@@ -125,7 +126,7 @@ void reply_put(char *out, size_t size, struct str text, const struct str *secret
     for (size_t i = 0; i < secret_count; i++) {
         text = hide(text, secrets[i], &a);
     }
-    text = clean_cut(clean_text(&a, squeeze(text, &a)), size - 1);
+    text = utf8_cut(clean_text(&a, squeeze(text, &a)), size - 1);
     (void)snprintf(out, size, "%.*s", STR_FMT(text));
     arena_fini(&a);
 }

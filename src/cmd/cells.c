@@ -3,8 +3,8 @@
 #include <wchar.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "cmd/color.h"
-#include "cmd/escape.h"
 
 enum { LINE_MAX = 1 << 20 };
 
@@ -17,7 +17,7 @@ struct glyph {
 static struct glyph take_glyph(struct str *text, bool is_utf8)
 {
     uint32_t code = 0;
-    size_t len = escape_character(*text, &code);
+    size_t len = utf8_read(*text, &code);
     struct glyph g = {.bytes = STR("?"), .width = 1};
     bool is_ascii = len == 1 && code >= ' ' && code < 0x7f;
     int width = is_ascii ? 1 : is_utf8 && len > 1 ? wcwidth((wchar_t)code) : -1;

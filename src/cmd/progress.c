@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cmd/escape.h"
+#include "base/utf8.h"
 #include "cmd/status_table.h"
 
 enum { SILENT_MS = 1000, SPARSE_MS = 10000, COLUMNS_DEFAULT = 80 };
@@ -35,7 +35,7 @@ void progress_tell(struct progress *p, struct str text)
         return;
     }
     if (p->is_terminal) {
-        (void)fprintf(stderr, "\r%.*s\033[K", STR_FMT(escape_cut(text, columns())));
+        (void)fprintf(stderr, "\r%.*s\033[K", STR_FMT(utf8_cut(text, columns())));
         (void)fflush(stderr);
         p->is_shown = true;
     } else if (now_ms >= (p->told_ms > 0 ? p->told_ms : p->started_ms) + SPARSE_MS) {

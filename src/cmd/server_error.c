@@ -1,5 +1,6 @@
 #include "cmd/server_error.h"
 
+#include "base/utf8.h"
 #include "cmd/escape.h"
 #include "wire/json.h"
 
@@ -17,5 +18,5 @@ struct str server_error_text(struct str body, struct arena *a)
     if (json_text(message.len > 0 ? message : error, a, &text) != ERR_OK) {
         return STR("");
     }
-    return escape_cut(escape_text(a, text, ""), SHOWN_MAX);
+    return utf8_cut(escape_text(a, text, ""), SHOWN_MAX);
 }

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cmd/admin_get.h"
 #include "cmd/color.h"
-#include "cmd/escape.h"
 
 enum column {
     COLUMN_MODEL,
@@ -179,7 +179,7 @@ static void add_row(struct table *t, const struct row *row)
     t->rows = mem_resize(t->rows, sizeof(*row) * (t->count + 1));
     t->rows[t->count++] = *row;
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
-        size_t width = escape_width(row->cell[i]);
+        size_t width = utf8_count(row->cell[i]);
         t->width[i] = width > t->width[i] ? width : t->width[i];
     }
 }
@@ -321,7 +321,7 @@ static const char *color_of(struct str state)
 static void put_cell(const struct table *t, size_t column, struct str cell, const char *color,
                      FILE *out)
 {
-    int padding = (int)(t->width[column] - escape_width(cell));
+    int padding = (int)(t->width[column] - utf8_count(cell));
     bool is_right = columns[column].is_number;
     bool is_last = column + 1 == COLUMN_COUNT;
     (void)fprintf(out, "%*s%s%.*s%s%*s%s", is_right ? padding : 0, "", color, STR_FMT(cell),

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/conf_value.h"
+#include "base/utf8.h"
 #include "cmd/escape.h"
 #include "cmd/fetch.h"
 #include "cmd/operands.h"
@@ -76,7 +77,7 @@ static uint32_t try_limit_ms(const struct wait *w)
 /* Says why it is not well, where that has changed. */
 static void note(struct wait *w, struct str reason)
 {
-    reason = escape_cut(reason, sizeof(w->reason) - 1);
+    reason = utf8_cut(reason, sizeof(w->reason) - 1);
     if (str_eq(reason, str_from(w->reason))) {
         return;
     }

@@ -48,24 +48,12 @@ static void what_is_no_utf8_goes_byte_by_byte(void **state)
     assert_cleaned(STR("\xc3(x"), "?(x");
 }
 
-static void a_cut_falls_between_two_characters(void **state)
-{
-    struct str euro = STR("a\xe2\x82\xac");
-    (void)state;
-    assert_int_equal(clean_cut(euro, 9).len, 4);
-    assert_int_equal(clean_cut(euro, 4).len, 4);
-    assert_int_equal(clean_cut(euro, 3).len, 1);
-    assert_int_equal(clean_cut(euro, 2).len, 1);
-    assert_int_equal(clean_cut(euro, 0).len, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_that_can_be_shown_stays),
         cmocka_unit_test(nothing_ends_a_line_or_steers_a_terminal),
         cmocka_unit_test(what_is_no_utf8_goes_byte_by_byte),
-        cmocka_unit_test(a_cut_falls_between_two_characters),
     };
     return cmocka_run_group_tests_name("alert/clean", tests, NULL, NULL);
 }
