@@ -92,6 +92,17 @@ static void hold(struct alert_gate *g, const struct alert *a, const struct alert
     note_felt(g, a);
 }
 
+/* The worst news must not wait for a digest because less bad ones came before. */
+static bool take_reserve(struct alert_gate *g, const struct alert *a, uint64_t now_ms)
+{
+    bool is_worst = a->moment != ALERT_OVER && a->to[0] == '\0';
+    if (!is_worst || now_ms < g->reserve_ms) {
+        return false;
+    }
+    g->reserve_ms = now_ms + g->channel->rate.refill_ms;
+    return true;
+}
+
 bool alert_gate_pass(struct alert_gate *g, const struct alert *a, const struct alert_clock *at)
 {
     fill(g, at->now_ms);
@@ -101,6 +112,9 @@ bool alert_gate_pass(struct alert_gate *g, const struct alert *a, const struct a
     bool is_quiet = is_silenced(g, a->severity, at->minute);
     if (!is_quiet && g->tokens > 0) {
         g->tokens--;
+        return true;
+    }
+    if (!is_quiet && take_reserve(g, a, at->now_ms)) {
         return true;
     }
     hold(g, a, at);

@@ -8,9 +8,10 @@
 
 /*
  * What of all that is to be told goes to one channel singly, and what waits for a digest: the
- * channel's rate is a bucket of tokens, one a message, and in its quiet hours only what is
- * severe enough passes. A digest costs no token but comes at most every digest_ms, the first
- * DIGEST_FIRST_MS after what it begins with. Pure; time is an argument.
+ * channel's rate is a bucket of tokens, one a message; that nobody is left to serve has one
+ * more in reserve. In its quiet hours only what is severe enough passes. A digest costs no
+ * token but comes at most every digest_ms, the first DIGEST_FIRST_MS after what it begins with.
+ * Pure; time is an argument.
  */
 
 enum { DIGEST_FIRST_MS = 30000, GATE_FELT = 32 };
@@ -30,6 +31,7 @@ struct alert_gate {
     /* private: */
     uint32_t tokens;
     uint64_t filled_ms;          /* when tokens was last right */
+    uint64_t reserve_ms;         /* from when on there is the one in reserve */
     uint64_t held_ms;            /* when the first of the held ones came; 0: none is held */
     uint64_t digest_told_ms;     /* 0: never */
     bool held_for_quiet;         /* some of it waits for the end of the quiet hours */

@@ -28,16 +28,29 @@ static struct alert_clock at(uint64_t now_ms, uint32_t minute)
     return (struct alert_clock){.now_ms = now_ms, .wall_ms = now_ms, .minute = minute};
 }
 
-static bool passes(enum alert_moment moment, uint64_t incident, enum severity severity,
-                   struct alert_clock when)
+static bool passes_to(const char *to, enum alert_moment moment, uint64_t incident,
+                      enum severity severity, struct alert_clock when)
 {
     struct alert a = {.moment = moment, .incident = incident, .severity = severity};
+    EVENT_PUT(a.to, str_from(to));
     EVENT_PUT(a.subject, STR("b0"));
     EVENT_PUT(a.error, STR("it broke"));
     EVENT_PUT(a.action, STR("b1 serves"));
     a.felt.failed = 2;
     a.wall_ms = when.wall_ms;
     return alert_gate_pass(&gate, &a, &when);
+}
+
+static bool passes(enum alert_moment moment, uint64_t incident, enum severity severity,
+                   struct alert_clock when)
+{
+    return passes_to("b1", moment, incident, severity, when);
+}
+
+/* Nobody is left who could serve. */
+static bool despairs(uint64_t incident, struct alert_clock when)
+{
+    return passes_to("", ALERT_WORSENED, incident, SEVERITY_ERROR, when);
 }
 
 static bool warns(uint64_t incident, struct alert_clock when)
@@ -63,6 +76,30 @@ static void the_rate_lets_a_burst_through_and_then_one_a_while(void **state)
     assert_true(warns(8, at(1000 + 100 * MINUTE, NOON)));
     assert_true(warns(9, at(1000 + 100 * MINUTE, NOON)));
     assert_false(warns(10, at(1000 + 100 * MINUTE, NOON)));
+}
+
+static void that_nobody_is_left_has_a_message_of_its_own_in_reserve(void **state)
+{
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_true(warns(i, at(1000, NOON)));
+    }
+    assert_false(warns(4, at(2000, NOON)));
+    assert_true(despairs(5, at(2000, NOON)));
+    assert_false(despairs(6, at(3000, NOON)));
+    assert_false(passes_to("", ALERT_OVER, 5, SEVERITY_ERROR, at(2000 + 9 * MINUTE, NOON)));
+    assert_true(warns(7, at(1000 + 10 * MINUTE, NOON)));
+    assert_true(despairs(8, at(2000 + 10 * MINUTE, NOON)));
+    assert_false(despairs(9, at(2000 + 10 * MINUTE, NOON)));
+}
+
+static void in_quiet_hours_it_passes_only_where_it_is_severe_enough(void **state)
+{
+    (void)state;
+    channel.rate.burst = 0;
+    alert_gate_init(&gate, &channel, 10 * MINUTE, 1000);
+    assert_false(passes_to("", ALERT_OPENED, 1, SEVERITY_WARN, at(1000, NIGHT)));
+    assert_true(passes_to("", ALERT_OPENED, 2, SEVERITY_ERROR, at(1000, NIGHT)));
 }
 
 static void what_is_too_much_comes_in_one_digest(void **state)
@@ -159,6 +196,8 @@ static void quiet_hours_may_span_midnight_or_not(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(the_rate_lets_a_burst_through_and_then_one_a_while, set_up),
+    cmocka_unit_test_setup(that_nobody_is_left_has_a_message_of_its_own_in_reserve, set_up),
+    cmocka_unit_test_setup(in_quiet_hours_it_passes_only_where_it_is_severe_enough, set_up),
     cmocka_unit_test_setup(what_is_too_much_comes_in_one_digest, set_up),
     cmocka_unit_test_setup(quiet_hours_hold_all_but_what_is_severe, set_up),
     cmocka_unit_test_setup(a_severe_digest_does_not_wait_for_the_morning, set_up),
