@@ -8,6 +8,7 @@
     check.py tsan     all suites under ThreadSanitizer (gcc)
     check.py fuzz     each libFuzzer target for a minute [--seconds N]
     check.py lint     format, layers, sizes, clang-tidy
+    check.py beside   the part of all that runs beside its tests: clang-tidy, the build with ASan
     check.py vllm     tests/vllm: real vLLMs on the CPU (not in all: tools/install.sh vllm)
 
 Nothing stops at the first failure. The last line is `N passed, N failed`; exit 1 if anything failed.
@@ -28,7 +29,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 
 import lint
-from runner import JOBS, ROOT, Report, run, say
+from runner import JOBS, ROOT, Beside, Report, run, say
 
 ASAN = ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false"]
 BUILDS = {
@@ -264,15 +265,20 @@ def check_lint(report: Report, _args: argparse.Namespace) -> None:
         lint.check_tidy(report, build.folder)
 
 
-def check_all(report: Report, args: argparse.Namespace) -> None:
-    check_lint(report, args)
-    asan = Build("asan")
-    built = asan.make(report)
-    if Build("check").binary.exists():
-        run_instructions(report, Build("check"))
-        run_suites(report, Build("check"))
-    if built:
-        run_suites(report, asan)
+def check_beside(report: Report, _args: argparse.Namespace) -> None:
+    lint.check_tidy(report, Build("check").folder)
+    Build("asan").make(report)
+
+
+def check_all(report: Report, _args: argparse.Namespace) -> None:
+    plain, asan = Build("check"), Build("asan")
+    if plain.make(report):
+        lint.check_cheap(report)
+        run_instructions(report, plain)
+        with Beside(report, "beside", 1800):
+            run_suites(report, plain)
+        if asan.binary.exists():
+            run_suites(report, asan)
 
 
 def check_build(report: Report, args: argparse.Namespace) -> None:
@@ -317,7 +323,7 @@ def check_fuzz(report: Report, args: argparse.Namespace) -> None:
 
 
 VERBS = {"all": check_all, "quick": check_quick, "asan": check_build, "tsan": check_build,
-         "fuzz": check_fuzz, "lint": check_lint, "vllm": check_vllm}
+         "fuzz": check_fuzz, "lint": check_lint, "beside": check_beside, "vllm": check_vllm}
 
 
 def main() -> int:

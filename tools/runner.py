@@ -6,8 +6,10 @@ import atexit
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -76,6 +78,42 @@ class Report:
             say(f"FAILED {name}")
         say(f"{self.passed} passed, {len(self.failures)} failed")
         return 1 if self.failures else 0
+
+
+class Beside:
+    """Another verb of check.py at low priority beside what is in the block; at its end its output is shown and its
+    checks count for the report. For work that needs a processor, beside tests that mostly wait."""
+
+    def __init__(self, report: Report, verb: str, limit_s: float):
+        self.report, self.verb, self.limit_s = report, verb, limit_s
+
+    def __enter__(self) -> None:
+        self.out = tempfile.NamedTemporaryFile(prefix="fallthrough-check-")
+        command = ["nice", "-n", "15", sys.executable, str(ROOT / "tools" / "check.py"), self.verb]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self.out,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+        _running.add(self.process)
+        self.began = time.monotonic()
+
+    def __exit__(self, *_) -> None:
+        with self.report.step(f"{self.verb}, begun beside the above"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(max(1.0, self.limit_s - (time.monotonic() - self.began)))
+            if self.process.poll() is None:
+                _kill(self.process)
+            _running.discard(self.process)
+            output = pathlib.Path(self.out.name).read_text(encoding="utf-8", errors="replace")
+            say(re.sub("^", "   | ", output.rstrip(), flags=re.MULTILINE))
+            self.count(output)
+
+    def count(self, output: str) -> None:
+        last = re.search(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)
+        failed = re.findall(r"^FAILED (.*)$", output.split("== times")[-1], re.MULTILINE)
+        self.report.ok(int(last[1]) if last else 0)
+        for name in failed:
+            self.report.fail(name)
+        if not last or int(last[2]) != len(failed):
+            self.report.fail(f"{self.verb} (exit status {self.process.returncode})")
 
 
 def _kill(process: subprocess.Popen) -> None:

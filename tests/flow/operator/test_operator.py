@@ -9,6 +9,7 @@ from events_reading import events, wait_events
 from fake_llm import answers, delta, lists_models
 from gateway import wait_until
 from held_llm import Held
+from raw_client import CHAT, RawClient, post
 
 ACTION = {"X-Fallthrough-Action": "1"}
 PATIENT = "{connect: 500ms, first_token: 10s, stall: 10s, total: 60s}"
@@ -192,7 +193,9 @@ def test_disable_does_not_wait_for_a_client_that_does_not_read(llm, gateway):
         w.end_stream()
     a, b = llm("a", chat=much), llm("b", chat=much)
     gw = gateway(a, b, deadlines=PATIENT)
-    with gw.open_chat({"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}) as sock:
+    with RawClient(gw.port, timeout=30, receive_buffer=65536) as client:  # else the kernel may take it all
+        client.send(post({**CHAT, "stream": True}))
+        sock = client.sock
         wait_until(lambda: gw.backend("a")["in_flight"] == 1)
         order(gw, "a", "disable")
         wait_until(lambda: gw.backend("a")["in_flight"] == 0, what="it has left, though its client does not read")

@@ -40,6 +40,7 @@ def test_paused_stream_survives_other_traffic(llm, gateway):
     gw = gateway(a, workers="1", deadlines="{first_token: 5s, stall: 5s, total: 60s}")
     with RawClient(gw.port, receive_buffer=65536, timeout=30) as client:
         client.send(post(STREAM))
+        wait_until(lambda: a.chats, what="it is the first")
         stop = threading.Event()
         def noise():
             while not stop.is_set():
