@@ -43,9 +43,9 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
-# Real servers, SDKs and whole stories: slow under a sanitizer, and nothing of ours that the others do
-# not reach.
-PLAIN_ONLY = ["real", "sdk", "stories"]
+# Real servers, a browser, SDKs and whole stories: slow under a sanitizer, and nothing of ours that the others
+# do not reach.
+PLAIN_ONLY = ["page", "prometheus", "real", "sdk", "stories"]
 FLOW = ROOT / "tests" / "flow"
 FLOW_JOBS = 2 * JOBS + JOBS // 2  # whole-program tests mostly wait
 VLLM = ROOT / "tests" / "vllm"
@@ -232,7 +232,7 @@ def run_flow(report: Report, build: Build, only: str | None = None) -> None:
     folders = sorted(p.name for p in FLOW.iterdir() if any(p.rglob("test_*.py")))
     quiet = [f for f in folders if f not in PLAIN_ONLY and only in (None, f)]
     loud = [f for f in folders if f in PLAIN_ONLY and build.name == "check" and not only]
-    for what, names in (("", quiet), (" with real servers, SDKs and stories", loud)):
+    for what, names in (("", quiet), (" with real servers, a browser, SDKs and stories", loud)):
         if names:
             run_pytest(report, build, f"whole program{what}, build-{build.name}",
                        [str(FLOW / n) for n in names])

@@ -45,7 +45,8 @@ def test_alerts_follow_what_happens_and_every_query_works(llm, gateway, promethe
     # All is well: it is scraped, every rule and every panel can be evaluated, nothing fires.
     assert gw.chat().backend == "a"
     wait_until(lambda: [t["health"] for t in prom.targets()] == ["up"], LIMIT_S, "the gateway is scraped")
-    wait_until(lambda: prom.query("sum(fallthrough_answers_total)")[0]["value"][1] == "1", LIMIT_S, "the answer is stored")
+    wait_until(lambda: [r["value"][1] for r in prom.query("sum(fallthrough_answers_total)")] == ["1"], LIMIT_S,
+               "the answer is stored")
     assert prom.targets()[0]["lastError"] == ""
     wait_until(lambda: all(r["health"] == "ok" for r in prom.rules()), LIMIT_S, "all rules were evaluated")
     assert {r["name"] for r in prom.rules()} == {f"Fallthrough{alert.name}" for alert in ALERTS}
