@@ -255,6 +255,7 @@ def test_enable_takes_it_back_at_once(llm, gateway):
         done = order(gw, "a", "enable").json
         assert done == {"name": "a", "operator": None, "state": "HEALTHY", "in_flight": 0, "changed": True}
         assert gw.chat().backend == "a"
+        wait_until(lambda: gw.backend("a")["in_flight"] == 0, what="the answer's end has been seen")
 
 
 def test_one_that_is_enabled_again_returns_slowly(llm, gateway):
