@@ -47,7 +47,7 @@ SANITIZER_ENV = {
 # do not reach.
 PLAIN_ONLY = ["page", "prometheus", "real", "sdk", "stories"]
 FLOW = ROOT / "tests" / "flow"
-FLOW_JOBS = 2 * JOBS + JOBS // 2  # whole-program tests mostly wait
+FLOW_JOBS = 2 * JOBS  # whole-program tests mostly wait
 VLLM = ROOT / "tests" / "vllm"
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FUZZ_WORK = ROOT / "tests" / "fuzz" / "work"

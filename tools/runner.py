@@ -81,7 +81,7 @@ class Report:
 
 
 class Beside:
-    """Another verb of check.py at low priority beside what is in the block; at its end its output is shown and its
+    """Another verb of check.py, on what the processors have left, beside what is in the block; at its end its output is shown and its
     checks count for the report. For work that needs a processor, beside tests that mostly wait."""
 
     def __init__(self, report: Report, verb: str, limit_s: float):
@@ -89,7 +89,7 @@ class Beside:
 
     def __enter__(self) -> None:
         self.out = tempfile.NamedTemporaryFile(prefix="fallthrough-check-")
-        command = ["nice", "-n", "15", sys.executable, str(ROOT / "tools" / "check.py"), self.verb]
+        command = ["chrt", "--idle", "0", "nice", "-n", "19", sys.executable, str(ROOT / "tools" / "check.py"), self.verb]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self.out,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         _running.add(self.process)

@@ -2,6 +2,7 @@
 
 import pytest
 from fake_llm import answers
+from gateway import wait_until
 
 PREFIX = "You are a helpful assistant that knows everything about subject number "
 
@@ -20,7 +21,13 @@ def messages(system, *turns):
 def ask(gw, **body):
     got = gw.request("POST", "/v1/chat/completions", {"model": "m", **body})
     assert got.status == 200
-    return got.backend
+    return at_rest(gw, got).backend
+
+
+def at_rest(gw, got):
+    """The answer, when its attempt has ended too: else it counts as load for the next one's choice."""
+    wait_until(lambda: all(b["in_flight"] == 0 for b in gw.status()["backends"]), what="nothing in flight")
+    return got
 
 
 def test_round_robin_gives_each_its_turn(llm, gateway):
@@ -63,7 +70,7 @@ def test_a_conversation_stays_where_it_began(llm, gateway):
 def test_a_session_stays_at_its_backend(llm, gateway):
     llms, gw = three(llm, gateway, "{policy: session, session_header: X-Conversation}")
     for session in range(12):
-        met = {gw.chat(headers={"x-conversation": f"s{session}"}).backend for _ in range(4)}
+        met = {at_rest(gw, gw.chat(headers={"x-conversation": f"s{session}"})).backend for _ in range(4)}
         met |= {ask(gw, user=f"s{session}", messages=messages("Hi", "there")) for _ in range(4)}
         assert len(met) == 1  # the header's value and the body's user are the same name
     assert sum(1 for one in llms if one.chats) >= 2
@@ -71,11 +78,11 @@ def test_a_session_stays_at_its_backend(llm, gateway):
 
 def test_a_session_moves_when_its_backend_dies_and_the_others_stay(llm, gateway):
     llms, gw = three(llm, gateway, "{policy: session}")
-    home = {s: gw.chat(headers={"x-session-id": f"s{s}"}).backend for s in range(20)}
+    home = {s: at_rest(gw, gw.chat(headers={"x-session-id": f"s{s}"})).backend for s in range(20)}
     llms[0].stop()
     gw.wait_state("a", "DOWN")
     for session, backend in home.items():
-        now = gw.chat(headers={"x-session-id": f"s{session}"}).backend
+        now = at_rest(gw, gw.chat(headers={"x-session-id": f"s{session}"})).backend
         assert now == backend if backend != "a" else now in "bc"
 
 

@@ -191,4 +191,5 @@ def test_an_attempt_whose_share_of_the_time_is_over_leaves_the_rest_to_others(ll
     b, c = llm("b", chat=lambda q, w: w.hang()), llm("c", chat=continues)
     gw = gateway(a, b, c, deadlines="{first_token: 30s, stall: 30s, total: 4s}")
     check_whole(gw.chat(stream=True))
-    assert "b:total_timeout" in next(line for line in gw.lines if "stream resumed" in line)
+    told = wait_until(lambda: [line for line in gw.lines if "stream resumed" in line], what="the line of the log")
+    assert "b:total_timeout" in told[0]
