@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/check.h"
+
 enum { LONGEST = 6 };
 
 static struct str entity_of(char c)
@@ -19,7 +21,7 @@ static struct str entity_of(char c)
     case '\'':
         return STR("&#39;");
     default:
-        return STR_NONE;
+        BUG("no such entity");
     }
 }
 
