@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 from breaks import TEXT, WORDS, continues, partial_of
@@ -177,26 +178,40 @@ def test_disable_moves_a_running_stream_elsewhere_at_once(llm, gateway):
 
 
 def test_disable_does_not_wait_for_a_client_that_does_not_read(llm, gateway):
-    text = "".join(f"word{i} " for i in range(300_000))
-    parts = [text[i:i + 4096] for i in range(0, len(text), 4096)]
+    text = "".join(f"word{i} " for i in range(600_000))  # more than the kernel takes for a client
 
-    def much(q, w):
-        last = q.json["messages"][-1]
-        given = last["content"] if last["role"] == "assistant" else ""
+    written = [0]
+
+    def write(w, words):
+        for i in range(0, len(words), 16384):
+            w.event(delta(words[i:i + 16384]))
+            written[0] += 1
+
+    def is_stuck():
+        before = written[0]
+        time.sleep(0.3)
+        return written[0] == before > 0
+
+    def begins(q, w):
         w.begin_stream()
         w.event(delta("", role="assistant"))
-        rest = text[len(given):]
-        for part in parts if not given else [rest[i:i + 4096] for i in range(0, len(rest), 4096)]:
-            w.event(delta(part))
+        write(w, text[:-1000])
+        w.hang()
+
+    def goes_on(q, w):
+        given = q.json["messages"][-1]["content"]
+        assert text.startswith(given)
+        w.begin_stream()
+        write(w, text[len(given):])
         w.event(delta(finish="stop"))
         w.event("[DONE]")
         w.end_stream()
-    a, b = llm("a", chat=much), llm("b", chat=much)
+    a, b = llm("a", chat=begins), llm("b", chat=goes_on)
     gw = gateway(a, b, deadlines=PATIENT)
     with RawClient(gw.port, timeout=30, receive_buffer=65536) as client:  # else the kernel may take it all
         client.send(post({**CHAT, "stream": True}))
         sock = client.sock
-        wait_until(lambda: gw.backend("a")["in_flight"] == 1)
+        wait_until(is_stuck, what="nobody takes more")
         order(gw, "a", "disable")
         wait_until(lambda: gw.backend("a")["in_flight"] == 0, what="it has left, though its client does not read")
         data = b""
