@@ -7,8 +7,9 @@
 
 #include "base/mem.h"
 #include "ops/alert_pack.h"
+#include "ops/history_db.h"
 
-enum { BUSY_MS = 1000, SCHEMA = 3 };
+enum { BUSY_MS = 1000 };
 
 struct outbox_db {
     sqlite3 *sql;
@@ -29,7 +30,9 @@ static enum err look_for_table(struct outbox_db *db)
     if (sqlite3_prepare_v2(db->sql, "PRAGMA user_version;", -1, &s, NULL) == SQLITE_OK &&
         sqlite3_step(s) == SQLITE_ROW) {
         int version = sqlite3_column_int(s, 0);
-        e = version < SCHEMA ? ERR_AGAIN : version > SCHEMA ? ERR_UNSUPPORTED : ERR_OK;
+        e = version < HISTORY_SCHEMA   ? ERR_AGAIN
+            : version > HISTORY_SCHEMA ? ERR_UNSUPPORTED
+                                       : ERR_OK;
     }
     sqlite3_finalize(s);
     return e;

@@ -12,37 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "history_file.h"
 #include "ops/history_db.h"
 
 enum { ROOM = 1000, MIB = 1 << 20 };
 
-static char folder[64];
-static char path[96];
-static char why[160];
 static struct history_last last;
 static struct event out[ROOM];
 static size_t count;
-
-static int set_up(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/ft-history-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    (void)snprintf(path, sizeof(path), "%s/h.db", folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    static const char *const ends[] = {"", "-wal", "-shm"};
-    char name[128];
-    (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-        (void)unlink(name);
-    }
-    return rmdir(folder);
-}
 
 static struct history_db *open_it(void)
 {

@@ -10,37 +10,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "history_file.h"
 #include "ops/history_db.h"
 #include "ops/outbox_db.h"
 
 enum { ROOM = OUTBOX_ROWS };
 
-static char folder[64];
-static char path[96];
-static char why[160];
 static struct outbox_row out[ROOM];
 static size_t count;
-
-static int set_up(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/ft-outbox-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    (void)snprintf(path, sizeof(path), "%s/h.db", folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    static const char *const ends[] = {"", "-wal", "-shm"};
-    char name[128];
-    (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-        (void)unlink(name);
-    }
-    return rmdir(folder);
-}
 
 static struct history_db *make_history(void)
 {
