@@ -116,14 +116,19 @@ void *arena_zalloc(struct arena *a, size_t size)
     return memset(arena_alloc(a, size), 0, size);
 }
 
-struct str arena_dup(struct arena *a, struct str s)
+char *arena_chars(struct arena *a, struct str s)
 {
     char *copy = arena_alloc(a, s.len + 1);
     if (s.len > 0) {
         memcpy(copy, s.ptr, s.len);
     }
     copy[s.len] = '\0';
-    return str_of(copy, s.len);
+    return copy;
+}
+
+struct str arena_dup(struct arena *a, struct str s)
+{
+    return str_of(arena_chars(a, s), s.len);
 }
 
 struct str arena_join(struct arena *a, const struct str *parts, size_t count)

@@ -42,6 +42,9 @@ void *arena_zalloc(struct arena *a, size_t size);
 /* A copy, followed by a NUL that does not count. */
 struct str arena_dup(struct arena *a, struct str s);
 
+/* The same as characters that may be written to: arguments of a process. */
+char *arena_chars(struct arena *a, struct str s);
+
 /* The parts one after another in one piece, followed by a NUL that does not count. */
 struct str arena_join(struct arena *a, const struct str *parts, size_t count);
 

@@ -25,10 +25,7 @@ static void read_command(struct conf *c, const struct conf_node *n, void *into)
             conf_error(c, n->items[i].value->start, "a word of a command cannot be that");
             return;
         }
-        struct str copy = arena_dup(c->texts, text);
-        word[i] = arena_alloc(c->texts, copy.len + 1);
-        memcpy(word[i], str_chars(copy), copy.len);
-        word[i][copy.len] = '\0';
+        word[i] = arena_chars(c->texts, text);
     }
     m->command = word;
 }

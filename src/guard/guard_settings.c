@@ -35,10 +35,7 @@ static void read_words(struct conf *c, const struct conf_node *n, struct words *
         if (!conf_text(c, n->items[i].value, &text)) {
             return;
         }
-        struct str copy = arena_dup(c->texts, text);
-        word[i] = arena_alloc(c->texts, copy.len + 1);
-        memcpy(word[i], str_chars(copy), copy.len);
-        word[i][copy.len] = '\0';
+        word[i] = arena_chars(c->texts, text);
     }
     *out = (struct words){.word = word, .count = n->count};
 }
