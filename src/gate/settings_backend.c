@@ -18,7 +18,7 @@ static void read_type(struct conf *c, const struct conf_node *n, void *into)
                conf_quote(c, n).ptr);
 }
 
-void backend_take_url(struct conf *c, struct backend *b, const struct url *u)
+static void take_url(struct conf *c, struct backend *b, const struct url *u)
 {
     const char *open = u->is_ipv6 ? "[" : "";
     const char *close = u->is_ipv6 ? "]" : "";
@@ -32,26 +32,32 @@ void backend_take_url(struct conf *c, struct backend *b, const struct url *u)
     }
 }
 
-static void read_url(struct conf *c, const struct conf_node *n, void *into)
+bool backend_read_url(struct conf *c, const struct conf_node *n, const char *key,
+                      const char *example, struct backend *b)
 {
-    static const struct conf_row ROW = {.name = "url",
-                                        .type = CONF_STRING,
-                                        CONF_FIELD(struct backend, url),
-                                        .min = 1,
-                                        .max = URL_BYTES};
-    struct backend *b = into;
+    const struct conf_row row = {.name = key,
+                                 .type = CONF_STRING,
+                                 CONF_FIELD(struct backend, url),
+                                 .min = 1,
+                                 .max = URL_BYTES};
     struct url u;
     const char *why = NULL;
-    if (!conf_read_value(c, n, &ROW, b)) {
-        return;
+    if (!conf_read_value(c, n, &row, b)) {
+        return false;
     }
     if (url_parse(b->url, &u, &why) != ERR_OK) {
-        conf_error(c, n->start, "'url' is no URL such as http://host:8000: %s",
+        conf_error(c, n->start, "'%s' is no URL such as %s: %s", key, example,
                    why ? why : "malformed");
-        return;
+        return false;
     }
-    backend_take_url(c, b, &u);
-    if (str_ends(b->path, STR("/v1"))) {
+    take_url(c, b, &u);
+    return true;
+}
+
+static void read_url(struct conf *c, const struct conf_node *n, void *into)
+{
+    struct backend *b = into;
+    if (backend_read_url(c, n, "url", "http://host:8000", b) && str_ends(b->path, STR("/v1"))) {
         conf_warning(c, n->start, "the API's own path is added to 'url': leave out the '/v1'");
     }
 }

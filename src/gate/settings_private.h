@@ -154,8 +154,10 @@ void teller_read_dcgm(struct conf *c, const struct conf_node *n, void *into);
 void teller_read_guard(struct conf *c, const struct conf_node *n, void *into);
 void tellers_check(struct conf *c, const struct conf_node *backend, const struct backend *b);
 
-/* Where a backend, or somebody who tells of it, is. */
-void backend_take_url(struct conf *c, struct backend *b, const struct url *u);
+/* Where a backend is, or who else is asked as one is: reads the URL under `key` into its parts;
+ * `example` is for the mistake. False: a mistake was noted. */
+bool backend_read_url(struct conf *c, const struct conf_node *n, const char *key,
+                      const char *example, struct backend *b);
 
 /* Its `headers`, also those of others who are asked as it is; `into`: a struct backend. */
 void backend_read_headers(struct conf *c, const struct conf_node *n, void *into);

@@ -25,23 +25,8 @@ struct teller_draft {
 
 static void read_url(struct conf *c, const struct conf_node *n, void *into)
 {
-    static const struct conf_row ROW = {.name = "url",
-                                        .type = CONF_STRING,
-                                        CONF_FIELD(struct backend, url),
-                                        .min = 1,
-                                        .max = URL_BYTES};
     struct teller_draft *t = into;
-    struct url u;
-    const char *why = NULL;
-    if (!conf_read_value(c, n, &ROW, &t->peer)) {
-        return;
-    }
-    if (url_parse(t->peer.url, &u, &why) != ERR_OK) {
-        conf_error(c, n->start, "'url' is no URL such as http://host:8402: %s",
-                   why ? why : "malformed");
-        return;
-    }
-    backend_take_url(c, &t->peer, &u);
+    (void)backend_read_url(c, n, "url", "http://host:8402", &t->peer);
 }
 
 /* One of `gpus`: an index or a UUID, as text. */

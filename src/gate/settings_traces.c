@@ -7,7 +7,6 @@
  */
 
 enum {
-    URL_BYTES = 2048,
     PATH_BYTES = 2048,
     SERVICE_BYTES = 255,
     QUEUE = 2048,
@@ -26,24 +25,9 @@ struct trace_draft {
 
 static void read_otlp(struct conf *c, const struct conf_node *n, void *into)
 {
-    static const struct conf_row ROW = {.name = "otlp",
-                                        .type = CONF_STRING,
-                                        CONF_FIELD(struct backend, url),
-                                        .min = 1,
-                                        .max = URL_BYTES};
     struct trace_draft *t = into;
-    struct url u;
-    const char *why = NULL;
-    if (!conf_read_value(c, n, &ROW, &t->peer)) {
-        return;
-    }
-    if (url_parse(t->peer.url, &u, &why) != ERR_OK) {
-        conf_error(c, n->start, "'otlp' is no URL such as http://127.0.0.1:4318: %s",
-                   why ? why : "malformed");
-        return;
-    }
-    backend_take_url(c, &t->peer, &u);
-    if (t->peer.path.len == 0) {
+    if (backend_read_url(c, n, "otlp", "http://127.0.0.1:4318", &t->peer) &&
+        t->peer.path.len == 0) {
         t->peer.path = STR("/v1/traces");
     }
 }
