@@ -5,12 +5,13 @@
 
 all: build
 
-build: ## build/fallthrough with release flags
+build: ## build/fallthrough, the program to install: release flags and a profile of itself under load
 	@tools/install.sh build
-	@tools/build.sh build --buildtype=release -Db_lto=true -Dtests=false
+	@tools/release.sh
 
-run: build ## two local llama.cpp backends and the gateway on 127.0.0.1:8400
+run: ## two local llama.cpp backends and the gateway on 127.0.0.1:8400
 	@tools/install.sh run
+	@tools/release.sh --untrained
 	@.venv/bin/python tools/run_local.py
 
 check: ## every test: lint, unit, fuzz corpora, simulation, whole program; plain and under ASan+UBSan
