@@ -7,7 +7,7 @@
 #include "gate/exchange.h"
 #include "gate/routes.h"
 
-enum { POOL_IDLE_MAX = 256, POOL_IDLE_MS = 4000, POOL_AGE_MS = 300000 };
+enum { POOL_IDLE_MAX = 1024, POOL_IDLE_MS = 4000, POOL_AGE_MS = 300000 };
 
 static void on_accept(void *owner, int fd)
 {

@@ -82,6 +82,28 @@ def test_requests_at_the_same_time_have_connections_of_their_own(llm, gateway):
     assert len(set(connections(a)[:5])) == 5
 
 
+def test_connections_of_a_burst_serve_the_next_burst(llm, gateway):
+    """Answers that come all at once leave so many idle connections; the same clients need them a moment later."""
+    at_once = 300
+    together = threading.Barrier(at_once, timeout=30)
+
+    def play(q: Request, w: Wire) -> None:
+        together.wait()
+        answers()(q, w)
+
+    a = llm("a", chat=play)
+    gw = gateway(a, **PLAIN, workers=1, deadlines="{first_token: 30s, total: 60s}")
+    clients = [RawClient(gw.port, timeout=40) for _ in range(at_once)]
+    for burst in range(5):  # on a starved machine some are idle for longer than they are kept (4 s)
+        for client in clients:
+            client.send(post(CHAT))
+        assert {client.response().status for client in clients} == {200}
+        used = connections(a)
+        if burst > 0 and set(used[-at_once:]) == set(used[-2 * at_once:-at_once]):
+            return
+    pytest.fail(f"no burst found the connections of the one before: {len(set(used))} for {len(used)} requests")
+
+
 @pytest.mark.parametrize("request_body", [CHAT, STREAM], ids=["plain", "stream"])
 @pytest.mark.parametrize("death", [closes(), resets()], ids=["close", "reset"])
 def test_a_stale_connection_is_replaced_in_silence(death, request_body, llm, gateway):
