@@ -47,7 +47,7 @@ bench: build ## side by side with nginx, HAProxy and a bare relay, one table (PE
 	@.venv/bin/python tests/bench/bench.py $(if $(PEERS),--peers $(PEERS)) $(BENCH)
 
 clean:
-	rm -rf build build-check build-asan build-tsan build-fuzz
+	rm -rf build build-check build-o3 build-asan build-tsan build-fuzz
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

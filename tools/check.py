@@ -8,7 +8,7 @@
     check.py tsan     all suites under ThreadSanitizer (gcc)
     check.py fuzz     each libFuzzer target for a minute [--seconds N]
     check.py lint     format, layers, sizes, clang-tidy
-    check.py beside   the part of all that runs beside its tests: clang-tidy, the build with ASan
+    check.py beside   the part of all that runs beside its tests: clang-tidy, the builds with ASan and with -O3
     check.py vllm     tests/vllm: real vLLMs on the CPU (not in all: tools/install.sh vllm)
 
 Nothing stops at the first failure. The last line is `N passed, N failed`; exit 1 if anything failed.
@@ -37,6 +37,8 @@ BUILDS = {
     "asan": ("clang-14", ASAN),
     "tsan": ("gcc", ["--buildtype=debugoptimized", "-Db_sanitize=thread"]),
     "fuzz": ("clang-14", [*ASAN, "-Dfuzz=true"]),
+    # As README says; only built: an optimiser that sees more warns of more.
+    "o3": ("gcc", ["--buildtype=release", "-Dtests=false"]),
 }
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1",
@@ -268,6 +270,7 @@ def check_lint(report: Report, _args: argparse.Namespace) -> None:
 def check_beside(report: Report, _args: argparse.Namespace) -> None:
     lint.check_tidy(report, Build("check").folder)
     Build("asan").make(report)
+    Build("o3").make(report)
 
 
 def check_all(report: Report, _args: argparse.Namespace) -> None:

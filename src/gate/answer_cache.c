@@ -131,6 +131,7 @@ static struct entry **find(struct answer_cache *c, const struct answer_key *key)
 static void take_out(struct answer_cache *c, struct entry **at, struct entry **gone)
 {
     struct entry *e = *at;
+    CHECK(e != NULL);
     *at = e->next_in_bucket;
     e->next_in_bucket = NULL;
     list_remove(&c->used, &e->node);

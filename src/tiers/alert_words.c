@@ -11,7 +11,7 @@ enum { TIME_BYTES = 25, CLOCK_AT = 11, CLOCK_CHARS = 8, TEXT_BYTES = 640 };
 static void put_line(uint64_t wall_ms, const char *text, char out[ALERT_LINE])
 {
     char at[TIME_BYTES];
-    char line[TEXT_BYTES];
+    char line[CLOCK_CHARS + 2 + TEXT_BYTES];
     clock_format(wall_ms, at);
     (void)snprintf(line, sizeof(line), "%.*sZ %s", CLOCK_CHARS, at + CLOCK_AT, text);
     event_put(out, ALERT_LINE, str_from(line));

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "wire/engine_report.h"
@@ -18,7 +19,8 @@ static const struct engine_source *source(const char *dialect, const char *path)
             return &s[i];
         }
     }
-    return NULL;
+    fail_msg("%s has no %s", dialect, path);
+    abort();
 }
 
 static struct engine_report read_well(const char *dialect, const char *path, const char *body)
