@@ -90,14 +90,20 @@ static bool explains(const struct story *j, const struct model *m, const struct 
     return tier > 0 ? tier < level_of(&c->now) : j->model == m && c->now.tier == 0;
 }
 
+/* Nobody was told of it, and it would join what is told of the model. */
+static bool may_join(const struct alert_rules *r, const struct story *j, const struct model *m,
+                     uint64_t now_ms)
+{
+    bool is_free = j->incident != 0 && !j->owner && !j->carried;
+    return is_free && story_is_bad(r, j, now_ms) && explains(j, m, &r->courses[m->index]);
+}
+
 static void gather(struct alert_rules *r, struct story *s, const struct model *m,
                    const struct alert_clock *at)
 {
     for (size_t k = 0; k < r->story_count; k++) {
         struct story *j = &r->stories[k];
-        bool is_free = j != s && j->incident != 0 && !j->owner && !j->carried;
-        if (is_free && story_is_bad(r, j, at->now_ms) &&
-            explains(j, m, &r->courses[m->index])) {
+        if (j != s && may_join(r, j, m, at->now_ms)) {
             join(s, j);
         }
     }
@@ -201,6 +207,19 @@ static void tell_worse(struct alert_rules *r, struct story *s, const struct mode
     rules_tell(r, s, ALERT_WORSENED, at);
 }
 
+/* Since when the model is further down, seen just now: as long as what explains it is bad. Else
+ * that would be told first, as an incident of its own. */
+static uint64_t below_since(const struct alert_rules *r, const struct model *m, uint64_t now_ms)
+{
+    uint64_t since_ms = story_stamp(now_ms);
+    for (size_t k = 0; k < r->story_count; k++) {
+        const struct story *j = &r->stories[k];
+        bool is_earlier = j->streak_ms > 0 && j->streak_ms < since_ms;
+        since_ms = is_earlier && may_join(r, j, m, now_ms) ? j->streak_ms : since_ms;
+    }
+    return since_ms;
+}
+
 /* A tier further down than told, for long enough. */
 static void follow_course(struct alert_rules *r, const struct model *m,
                           const struct alert_clock *at)
@@ -214,7 +233,7 @@ static void follow_course(struct alert_rules *r, const struct model *m,
         c->below_ms = 0;
         return;
     }
-    c->below_ms = c->below_ms > 0 ? c->below_ms : story_stamp(at->now_ms);
+    c->below_ms = c->below_ms > 0 ? c->below_ms : below_since(r, m, at->now_ms);
     if (at->now_ms >= c->below_ms + r->conf.policy->for_ms) {
         tell_worse(r, teller, m, at);
     }

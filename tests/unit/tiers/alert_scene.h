@@ -132,7 +132,8 @@ static inline void pass(uint64_t ms)
     }
 }
 
-static inline void state_of(uint32_t b, const char *word, enum severity severity)
+/* The rules are told, and have not yet looked who serves. */
+static inline void take_state(uint32_t b, const char *word, enum severity severity)
 {
     struct event e = event_of(EVENT_KIND_state, scene.at.wall_ms, scene.at.now_ms);
     EVENT_PUT(e.backend, scene.small.backends[b].name);
@@ -142,6 +143,11 @@ static inline void state_of(uint32_t b, const char *word, enum severity severity
     e.severity = severity;
     scene.is_down[b] = strcmp(word, "DOWN") == 0;
     take(&e);
+}
+
+static inline void state_of(uint32_t b, const char *word, enum severity severity)
+{
+    take_state(b, word, severity);
     alert_rules_turn(scene.rules, &scene.at);
 }
 

@@ -272,6 +272,21 @@ static void all_down_at_once_is_told_once(void **state)
     assert_told("opened b1 b0->");
 }
 
+/* Its own time to be told is over a moment before that of what it has done to the model. */
+static void a_tier_whose_end_is_looked_at_later_makes_it_worse_and_is_no_other(void **state)
+{
+    (void)state;
+    stage("0/1/2");
+    down(0);
+    pass(FOR);
+    assert_told("opened b0 b0->b1");
+    pass(100000);
+    take_state(1, "DOWN", SEVERITY_ERROR);
+    pass(FOR);
+    pass(FOR);
+    assert_told("worsened b0 b1->b2");
+}
+
 static void a_tier_that_flaps_below_is_told_as_worse_once(void **state)
 {
     (void)state;
@@ -318,6 +333,7 @@ static const struct CMUnitTest tests[] = {
     TEST(it_is_over_when_the_last_of_it_is),
     TEST(a_host_that_takes_two_with_it_is_told_once),
     TEST(all_down_at_once_is_told_once),
+    TEST(a_tier_whose_end_is_looked_at_later_makes_it_worse_and_is_no_other),
     TEST(a_tier_that_flaps_below_is_told_as_worse_once),
     TEST(another_of_the_same_tier_is_an_incident_of_its_own),
 };
