@@ -12,7 +12,9 @@ def test_backends_of_one_tier_share_the_load(llm, gateway):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: gw.chat(), range(80)))
     assert len(a.chats) + len(b.chats) == 80
-    assert len(a.chats) >= 20 and len(b.chats) >= 20
+    # On a machine so slow that one is answered before the next one asks, it is a coin that decides: 40 each, with a
+    # deviation of 4.5.
+    assert len(a.chats) >= 15 and len(b.chats) >= 15
     assert not standby.chats
 
 
