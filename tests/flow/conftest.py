@@ -18,7 +18,7 @@ DEFAULTS = {
     "listen": "127.0.0.1:0",
     "admin": "127.0.0.1:0",
     "workers": "2",
-    "health": "{interval: 200ms, timeout: 1s, degraded_after: 500ms, down_after: 3, up_after: 2}",
+    "health": "{interval: 200ms, timeout: 3s, degraded_after: 1500ms, down_after: 3, up_after: 2}",
     "breaker": "{trial: 500ms, trial_max: 2s, dwell: 0, slow_start: 0}",
     "deadlines": "{connect: 500ms, first_token: 1s, first_token_per_1k: 100ms, stall: 1s, total: 20s}",
     "retry": "{same_backend: 1, on: [429, 500, reset], backoff: 20ms, retry_after_up_to: 2s}",
@@ -65,7 +65,7 @@ def make_llms():
 
     yield make
     for one in made:
-        one.stop()
+        one.end()
 
 
 @contextlib.contextmanager

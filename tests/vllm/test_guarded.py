@@ -15,7 +15,8 @@ import pytest
 from asking import PROMPTS
 from fake_llm import FakeLLM, answers
 from gateway import Gateway, wait_until
-from guarded import Guard, NotifySocket, free_port, is_alive
+from guarded import Guard, NotifySocket, is_alive
+from ports import free_port
 from server import MODEL_NAME, START_LIMIT_S, family_of, serve_command, serve_environment
 from story import Load, Watch, playing
 
@@ -107,7 +108,7 @@ def story(server, tmp_path):
     with playing(gateway, server.guard, load, limit_s=START_LIMIT_S) as s:
         s.begin()
         yield s
-    standby.stop()
+    standby.end()
     gateway.judge()
 
 

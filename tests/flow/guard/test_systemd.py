@@ -19,7 +19,8 @@ import time
 
 import pytest
 from gateway import BINARY, ROOT, wait_until
-from guarded import ENGINE, free_port, is_alive, own_cgroup
+from guarded import ENGINE, is_alive, own_cgroup
+from ports import free_port
 
 UNITS = ["fallthrough.service", "fallthrough-guard@.service", "fallthrough-agent.service", "vllm@.service"]
 MANAGER = "/lib/systemd/systemd"

@@ -158,6 +158,12 @@ class Wire:
 Behaviour = Callable[[Request, Wire], None]
 
 
+def reusing_socket() -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
 class FakeLLM:
     def __init__(self, name: str = "fake", type: str = "vllm", chat: Behaviour | list[Behaviour] | None = None):
         self.name, self.type = name, type
@@ -177,7 +183,10 @@ class FakeLLM:
         self.lock = threading.Lock()
         self.socks: set[socket.socket] = set()
         self.listener: socket.socket | None = None
-        self.port = 0
+        # Keeps the port while nobody listens: else it could be given to another test meanwhile.
+        self.place = reusing_socket()
+        self.place.bind(("127.0.0.1", 0))
+        self.port = self.place.getsockname()[1]
         self.start()
 
     # --- life ---
@@ -185,10 +194,8 @@ class FakeLLM:
     def start(self) -> None:
         """Listens (again on the same port after a stop)."""
         self.stopping.clear()
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener = reusing_socket()
         self.listener.bind(("127.0.0.1", self.port))
-        self.port = self.listener.getsockname()[1]
         self.listener.listen(512)
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
@@ -206,6 +213,11 @@ class FakeLLM:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Stops for good: the port is anybody's again."""
+        self.stop()
+        self.place.close()
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ import time
 
 import pytest
 from gateway import BINARY, FORBIDDEN, wait_until
+from ports import free_port
 
 ENGINE = pathlib.Path(__file__).parent / "fake_engine.py"
 # Short times, so that a test waits for conditions and not for the clock.
@@ -29,12 +30,6 @@ DEFAULTS = {
     "stop": "{term: 2s, rest: 500ms, kill: 5s}",
     "backoff": "{first: 50ms, max: 200ms}",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def is_alive(pid: int) -> bool:

@@ -8,7 +8,8 @@ import pathlib
 import sys
 
 from gateway import wait_until
-from guarded import ENGINE, free_port, is_alive
+from guarded import ENGINE, is_alive
+from ports import free_port
 
 MANAGED = {"start_timeout": "30s", "hang_after": "0", "stop_after": "1s",
            "stop": "{term: 2s, rest: 500ms, kill: 5s}", "backoff": "{first: 50ms, max: 200ms}"}
@@ -17,7 +18,7 @@ MANAGED = {"start_timeout": "30s", "hang_after": "0", "stop_after": "1s",
 BASE = """listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 workers: 2
-health: {hang_after: 0, counters: 0, interval: 200ms, timeout: 1s, degraded_after: 500ms, down_after: 3, up_after: 2}
+health: {hang_after: 0, counters: 0, interval: 200ms, timeout: 3s, degraded_after: 1500ms, down_after: 3, up_after: 2}
 breaker: {trial: 500ms, trial_max: 2s, dwell: 0, slow_start: 0}
 streams: {calibrate: 0}
 log: {level: debug}

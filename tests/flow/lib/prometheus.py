@@ -6,13 +6,13 @@ import json
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 
 from gateway import ROOT, wait_until
+from ports import free_port
 
 RULES = ROOT / "prometheus" / "fallthrough.rules.yml"
 STEP = "500ms"  # of scrapes and of rules
@@ -27,8 +27,7 @@ def tool(name: str) -> str:
 class Prometheus:
     def __init__(self, folder: pathlib.Path, *targets: int):
         """Scrapes those ports. Its alerts are the shipped ones, but need hold for a second only."""
-        with socket.create_server(("127.0.0.1", 0)) as holder:
-            self.port = holder.getsockname()[1]
+        self.port = free_port()
         (folder / "rules.yml").write_text(re.sub(r"^( +for:) .*$", r"\1 1s", RULES.read_text(), flags=re.MULTILINE))
         (folder / "prometheus.yml").write_text(json.dumps({
             "global": {"scrape_interval": STEP, "scrape_timeout": STEP, "evaluation_interval": STEP},

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 from gateway import ROOT, wait_until
-from guarded import Guard, free_port, is_alive
+from guarded import Guard, is_alive
+from ports import free_port
 
 TIMES = {"interval": "200ms", "hang_after": "2s", "probe_timeout": "3s", "health_timeout": "1s",
          "stop": "{term: 1s, rest: 1s, kill: 10s}", "start_timeout": "2m"}

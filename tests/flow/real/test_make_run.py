@@ -50,4 +50,4 @@ def test_it_answers_says_how_to_try_it_and_stops_everything():
         assert run.wait(20) == 0
         run.stdout.read()
     assert len(children) == 3
-    wait_until(lambda: not any(is_running(p) for p in children), 5, "all children are gone")
+    wait_until(lambda: not any(is_running(p) for p in children), 20, "all children are gone")

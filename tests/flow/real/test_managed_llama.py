@@ -5,7 +5,8 @@ import sys
 
 import pytest
 from gateway import ROOT, wait_until
-from guarded import free_port, is_alive
+from guarded import is_alive
+from ports import free_port
 from managed import BASE, guards_of, managed, wait_process
 
 
