@@ -11,10 +11,10 @@ static inline void open_scene(struct scene *s)
     *s = (struct scene){.limits = {.header_bytes = 1000,
                                    .body_bytes = 8 << 20,
                                    .connections = 100,
-                                   .header_ms = 2000,
-                                   .body_ms = 2000,
-                                   .idle_ms = 2000,
-                                   .send_ms = 2000},
+                                   .header_ms = 20000,
+                                   .body_ms = 20000,
+                                   .idle_ms = 20000,
+                                   .send_ms = 20000},
                         .later_ms = 15};
     s->loop = loop_new();
     task_init(&s->task, run_wakes);

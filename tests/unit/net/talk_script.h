@@ -45,6 +45,7 @@ struct talk {
     size_t seen; /* of it, by TALK_HEAR */
     enum talk_ending ending;
     size_t accepted;
+    _Atomic size_t sent; /* bytes; another thread may read it while the script is played */
 };
 
 #define ACCEPT            \

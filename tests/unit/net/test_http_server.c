@@ -261,7 +261,9 @@ static void draining_reads_a_request_that_has_just_come(void **state)
     open_scene(&s);
     start_server(&s);
     struct talk *t = add_client(&s, lines, NULL);
-    usleep(20000);
+    while (t->sent == 0) { /* and no turn of the loop */
+        usleep(1000);
+    }
     http_server_drain(s.server, note_empty, &s);
     loop_run(s.loop);
     assert_int_equal(s.requests, 1);
