@@ -87,9 +87,10 @@ def test_heat_lowers_the_weight_before_it_takes_traffic_away_and_goes_again(agen
     assert hot["state"] == "DEGRADED" and hot["reason"] == "hw_thermal" and "88 C" in hot["why"]
     one.requests.clear()
     two.requests.clear()
-    for _ in range(200):
+    for _ in range(400):
         assert gw.chat().status == 200
-    assert 15 <= len(one.chats) <= 75, len(one.chats)  # a fifth: weight 1/4 against 1
+    # A fifth, since its weight is 1/4 against 1: 80, with a deviation of 8. Without that 200, with one of 10.
+    assert 36 <= len(one.chats) <= 136, len(one.chats)
     a.nvml(temp=70)
     cool = told(gw, "ok")
     assert cool["state"] == "HEALTHY"
@@ -131,7 +132,7 @@ def test_a_broken_gpu_is_left_and_every_request_is_answered_elsewhere(agent, llm
         told(gw, "ok")
         count = len(t.answers) + 2
         wait_until(lambda: "one" in t.since(count))
-    wait_until(lambda: gw.logged("GPUs of a backend"), 5, "that is told")
+    wait_until(lambda: gw.logged("GPUs of a backend"), 20, "that is told")
 
 
 @pytest.mark.parametrize(("xid", "rest", "nvml", "reason", "state"), [
@@ -181,7 +182,7 @@ def test_a_lost_gpu_resumes_its_streams_elsewhere_at_once(agent, llm, gateway, c
     result = []
     thread = threading.Thread(target=lambda: result.append(gw.chat(stream=True, temperature=0)))
     thread.start()
-    wait_until(lambda: one.chats, 5, "it is asked")
+    wait_until(lambda: one.chats, 20, "it is asked")
     time.sleep(0.1)
     began = time.monotonic()
     a.nvml(count=1, nvmlDeviceGetTemperatureV__ret=15)
@@ -189,8 +190,8 @@ def test_a_lost_gpu_resumes_its_streams_elsewhere_at_once(agent, llm, gateway, c
     took_s = time.monotonic() - began
     assert result and result[0].is_whole_stream and result[0].streamed_text == "Once upon a time"
     assert took_s < 10  # and not the 30 s of its stall
-    wait_until(lambda: gw.logged("reason=gpu_down"), 5, "that is told")
-    wait_until(lambda: one.cancelled_at, 5, "the attempt is closed")
+    wait_until(lambda: gw.logged("reason=gpu_down"), 20, "that is told")
+    wait_until(lambda: one.cancelled_at, 20, "the attempt is closed")
     say(capsys, "GPU lost, stream resumed", began, gw.backend("one"))
     assert gw.backend("one")["reason"] == "gpu_lost"
     told = wait_events(gw, lambda seen: any(e["word"] == "DOWN" for e in seen), "an event of it", kind="gpu")
@@ -218,7 +219,7 @@ def test_a_stream_that_can_go_nowhere_is_left_to_the_gpu(agent, llm, gateway):
     result = []
     thread = threading.Thread(target=lambda: result.append(gw.chat(stream=True)))
     thread.start()
-    wait_until(lambda: one.chats, 5, "it is asked")
+    wait_until(lambda: one.chats, 20, "it is asked")
     a.xid(79, ", GPU has fallen off the bus.")
     told(gw, "gpu_lost")
     go_on.set()
@@ -299,7 +300,7 @@ def test_a_change_is_here_within_a_tenth_of_a_second(agent, llm, gateway, capsys
         time.sleep(0.3)  # so that it waits
         began = time.monotonic()
         a.xid(79, ", GPU has fallen off the bus.")
-        wait_until(lambda: (gw.logged("GPUs of a backend") or [""])[-1].count("gpu_lost"), 5, "it is told")
+        wait_until(lambda: (gw.logged("GPUs of a backend") or [""])[-1].count("gpu_lost"), 20, "it is told")
         took.append(time.monotonic() - began)
         a.request("POST", "/clear?gpu=all")
         told(gw, "ok")
@@ -328,7 +329,7 @@ def test_a_gpu_that_nobody_tells_of_is_warned_of_once(agent, llm, gateway):
     one = llm("one")
     gw = gateway(one, backend_extra={"one": asks(a, gpus="[0, 7]")})
     known(gw)
-    wait_until(lambda: gw.logged("GPUs of a backend are not told of"), 5, "it is warned")
+    wait_until(lambda: gw.logged("GPUs of a backend are not told of"), 20, "it is warned")
     time.sleep(0.6)
     assert len(gw.logged("GPUs of a backend are not told of")) == 1
 
@@ -357,6 +358,6 @@ def test_an_agent_asks_for_its_token(agent, llm, gateway):
                                           "two": asks(a, token="wrong-secret-1")})
     known(gw)
     assert gw.backend("two")["gpu"]["state"] == "unknown"
-    wait_until(lambda: gw.logged("telemetry makes no sense"), 5, "it is warned")
+    wait_until(lambda: gw.logged("telemetry makes no sense"), 20, "it is warned")
     assert len(gw.logged("telemetry makes no sense")) == 1
     assert not gw.logged("agent-secret-1") and "agent-secret" not in str(gw.status())

@@ -117,11 +117,11 @@ def test_a_lie_is_ignored_with_one_warning(llm, gateway, teller, lie):
 
     def warned() -> list[str]:
         return gw.logged("telemetry makes no sense") + gw.logged("telemetry is silent")
-    wait_until(warned, 5, "it is warned")
+    wait_until(warned, 20, "it is warned")
     assert len(warned()) == 1, warned()
     t.answer = report(**LOST)
     gpu_is(gw, "DOWN", "gpu_lost")
-    wait_until(lambda: gw.logged("telemetry is heard again"), 5, "that is told")
+    wait_until(lambda: gw.logged("telemetry is heard again"), 20, "that is told")
     assert gw.chat().backend == "two"
 
 
@@ -146,9 +146,10 @@ def test_an_agent_that_answers_at_once_and_always_anew_is_not_asked_without_end(
     one = llm("one")
     gw = gateway(one, backend_extra={"one": by("agent", t.url)})
     gpu_is(gw, "HEALTHY")
-    before = len(t.paths)
+    before, began = len(t.paths), time.monotonic()
     time.sleep(1)
-    assert len(t.paths) - before < 40  # every 50 ms at most
+    asked = len(t.paths) - before
+    assert asked < 30 * (time.monotonic() - began) + 10  # every 50 ms at most
 
 
 def test_texts_of_an_agent_cannot_hurt(llm, gateway, teller):
@@ -272,13 +273,13 @@ def test_what_a_guard_counts_and_advises_is_in_the_metrics(llm, gateway, teller)
 
 def test_a_backend_that_its_guard_loads_has_no_outage(guard, llm, gateway, capsys):
     """The real guard around the scripted engine: it restarts, and nobody is penalised for its loading."""
-    g = guard("", load=1)
+    g = guard("", load=3)
     two = llm("two")
     config = f"""
 listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 health: {{interval: 200ms, timeout: 1s, counters: 0, hang_after: 0}}
-breaker: {{trial: 500ms, trial_max: 2s, dwell: 10s, slow_start: 0}}
+breaker: {{trial: 500ms, trial_max: 2s, dwell: 60s, slow_start: 0}}
 streams: {{calibrate: 0}}
 log: {{level: debug}}
 backends:
@@ -292,7 +293,7 @@ models: {{m: {{tiers: [one, two]}}}}
     wait_until(lambda: any("its guard starts it" in line for line in gw.logged("changed state")), 10)
     assert gw.chat().backend == "two"
     guard_is(gw, "READY")
-    wait_until(lambda: gw.chat().backend == "one", 5, "it serves at once: no dwell of 10 s")
+    wait_until(lambda: gw.chat().backend == "one", 20, "it serves at once: no dwell of 60 s")
     assert scrape(gw).value("fallthrough_backend_guard_restarts_total", backend="one") == 0
     with capsys.disabled():
         print(f"\n  while its guard loads it: {b['state']} {b['reason']}: {b['why']}")
