@@ -171,6 +171,7 @@ def test_a_full_disk_is_counted_and_warned_of_once(llm, gateway):
     for _ in range(3):
         assert gw.chat().status == 200
     wait_until(lambda: scrape(gw).value("fallthrough_access_log_lines_total", result="dropped") == 3, what="3 are dropped")
+    wait_until(lambda: gw.logged("the access log cannot be written"), what="a warning")
     assert len(gw.logged("the access log cannot be written")) == 1
 
 

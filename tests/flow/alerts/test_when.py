@@ -65,7 +65,7 @@ def config(backends, alert: str, history: str) -> str:
 listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 workers: 2
-health: {{interval: 200ms, timeout: 1s, down_after: 3, up_after: 2, hang_after: 0, counters: 0}}
+health: {{interval: 200ms, timeout: 5s, down_after: 3, up_after: 2, hang_after: 0, counters: 0}}
 breaker: {{trial: 500ms, trial_max: 2s, dwell: 0, slow_start: 0}}
 streams: {{calibrate: 0}}
 history: {history}
@@ -135,7 +135,8 @@ def test_further_down_is_worse_and_nobody_left_is_worst(llm, gateway, hook):
 def test_severities_go_to_the_channels_that_want_them(llm, gateway):
     a, b = llm("a"), llm("b")
     with HookServer() as all_news, HookServer() as errors:
-        gw = gateway(a, b, history="{settle: 300ms}", alerts=f"""{{for: 100ms, webhook: [
+        gw = gateway(a, b, history="{settle: 300ms}", health="{interval: 200ms, timeout: 5s, degraded_after: 500ms}",
+                     alerts=f"""{{for: 100ms, webhook: [
             {{name: all, url: '{all_news.url}'}}, {{name: errors, url: '{errors.url}', severity: error}}]}}""")
         a.health = lambda _q, w: (w.pause(0.6), w.reply(200, {}))
         gw.wait_state("a", "DEGRADED")
@@ -173,6 +174,7 @@ def test_what_is_refused_is_told_once_and_not_tried_again(llm, gateway, hook):
     a.health = ILL
     [failed] = wait_events(gw, lambda e: e, "it has failed", kind="alert_failed")
     assert failed["word"] == "json" and "this hook is gone" in failed["cause"] and failed["incident"] is None
+    wait_until(lambda: gw.logged("could not be sent and is given up"), what="a line in the log")
     assert len(gw.logged("could not be sent and is given up")) == 1
     [counts] = gw.status()["alerts"]["channels"]
     assert (counts["sent"], counts["failed"], counts["waiting"]) == (0, 1, 0)
@@ -350,10 +352,10 @@ def test_in_quiet_hours_of_the_local_time_only_errors_are_told(llm, start, hook,
     quiet = f"quiet_hours: {{from: '{clock(here - 120)}', to: '{clock(here + 120)}', severity: error}}"
     text = config([a, b], alerts(hook.url, quiet, "for: 100ms, digest: 200ms"),
                   f"{{path: {tmp_path / 'h.db'}, settle: 300ms}}")
-    text = text.replace("health: {", "health: {degraded_after: 100ms, ")
+    text = text.replace("health: {", "health: {degraded_after: 1s, ")
     gw = start(text, {"TZ": "XXX-05:30"})
     gw.wait_probed("a", "b")
-    a.health = lambda _q, w: (w.pause(0.3), w.reply(200, {}))
+    a.health = lambda _q, w: (w.pause(1.3), w.reply(200, {}))
     gw.wait_state("a", "DEGRADED")
     time.sleep(1)
     a.health = WELL

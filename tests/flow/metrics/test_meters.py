@@ -2,14 +2,15 @@
 
 from fake_llm import answers, delta, pieces, replies, resets, streams_then
 from gateway import wait_until
-from metrics_text import scrape
+from metrics_text import Metrics, scrape
 
 TEXT = "one two three four five six seven eight"
 
 
-def wait_idle(gw) -> None:
-    """Until the ends of all attempts have been seen: a client may have its answer before."""
+def at_rest(gw) -> Metrics:
+    """When the ends of all attempts have been seen: a client may have its answer before."""
     wait_until(lambda: scrape(gw).sum("fallthrough_attempts_in_flight") == 0, what="no attempt in flight")
+    return scrape(gw)
 
 
 # --- whose answers ---
@@ -20,7 +21,7 @@ def test_an_answer_is_its_backend_s_with_tier_and_end(llm, gateway):
     gw = gateway(a, b, retry="{same_backend: 0}")
     assert gw.chat().backend == "a"
     assert gw.chat().backend == "b"
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_answers_total", model="m", backend="a", tier="1", outcome="ok") == 1
     assert metrics.value("fallthrough_answers_total", model="m", backend="b", tier="2", outcome="ok") == 1
     assert metrics.sum("fallthrough_answers_total") == 2
@@ -35,7 +36,7 @@ def test_an_answer_that_breaks_off_or_is_left_is_its_last_backend_s(llm, gateway
     with gw.open_chat({"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}) as sock:
         assert sock.recv(100)
     wait_until(lambda: scrape(gw).value("fallthrough_requests_total", model="m", outcome="client_left"))
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     for outcome, count in {"ok": 0, "interrupted": 1, "client_left": 1}.items():
         assert metrics.value("fallthrough_answers_total", model="m", backend="a", tier="1", outcome=outcome) == count
 
@@ -43,7 +44,7 @@ def test_an_answer_that_breaks_off_or_is_left_is_its_last_backend_s(llm, gateway
 def test_a_request_that_nobody_answered_is_nobody_s(llm, gateway):
     gw = gateway(llm("a", chat=replies(503)))
     assert gw.chat().status == 503
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.sum("fallthrough_answers_total") == 0
     assert metrics.value("fallthrough_attempt_failures_total", backend="a", reason="http_503") == 1
 
@@ -59,7 +60,7 @@ def test_a_resumed_answer_is_the_backend_s_that_ended_it(llm, gateway):
         w.end_stream()
     gw = gateway(llm("a", chat=streams_then("".join(words[:3]), "reset")), llm("b", chat=goes_on))
     assert gw.chat(stream=True).streamed_text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_answers_total", model="m", backend="b", tier="2", outcome="ok") == 1
     assert metrics.sum("fallthrough_answers_total") == 1
     assert metrics.sum("fallthrough_failovers_total") == 0  # it is a resume
@@ -72,7 +73,7 @@ def test_a_resumed_answer_is_the_backend_s_that_ended_it(llm, gateway):
 def test_each_step_to_another_backend_is_a_failover(llm, gateway):
     gw = gateway(llm("a", chat=replies(503)), llm("b", chat=resets()), llm("c"), retry="{same_backend: 0}")
     assert gw.chat().backend == "c"
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_failovers_total", from_="a", to="b") == 1
     assert metrics.value("fallthrough_failovers_total", from_="b", to="c") == 1
     assert metrics.sum("fallthrough_failovers_total") == 2
@@ -82,7 +83,7 @@ def test_the_same_backend_again_is_no_failover(llm, gateway):
     gw = gateway(llm("a", chat=[replies(429, retry_after="0"), answers()]), llm("b"))
     answer = gw.chat()
     assert answer.backend == "a" and "http_429" in answer.trail
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.sum("fallthrough_failovers_total") == 0
     assert metrics.value("fallthrough_attempt_failures_total", backend="a", reason="http_429") == 1
 
@@ -102,22 +103,20 @@ def test_usage_is_what_the_backend_says(llm, gateway):
     assert gw.chat().text == TEXT
     assert gw.chat(stream=True).streamed_text == TEXT  # tells no usage
     assert gw.chat(stream=True, stream_options={"include_usage": True}).is_whole_stream
-    wait_idle(gw)
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_prompt_tokens_total", backend="a") == 2 * 7
     assert metrics.value("fallthrough_completion_tokens_total", backend="a") == 2 * 8
     assert metrics.value("fallthrough_usage_reports_total", backend="a") == 2
 
 
 def test_the_time_between_pieces_is_one_value_a_streamed_answer(llm, gateway):
-    gap_s = 0.03
+    gap_s = 0.1
     gw = gateway(llm("a", chat=answers(TEXT, gap_s=gap_s)), streams="{upstream: never}")
     answer = gw.chat(stream=True)
     gw.chat()  # in one piece: has no such time
-    wait_idle(gw)
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_token_seconds_count", backend="a") == 1
-    assert 0.8 * gap_s < metrics.value("fallthrough_token_seconds_sum", backend="a") <= answer.took_s / 7
+    assert 0.5 * gap_s < metrics.value("fallthrough_token_seconds_sum", backend="a") <= answer.took_s / 7
     assert metrics.value("fallthrough_token_seconds_bucket", backend="a", le="0.02") == 0
 
 
@@ -133,7 +132,7 @@ def test_own_time_leaves_waiting_out_and_counts_each_request_once(llm, gateway):
     gw.chat()  # over two backends
     gw.chat(model="nobody")  # refused: has no exchange
     wait_until(lambda: scrape(gw).value("fallthrough_own_seconds_count") == 3, what="all three are over")
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert 0 < metrics.value("fallthrough_own_seconds_sum") < wait_s
     assert metrics.value("fallthrough_own_seconds_bucket", le="+Inf") == 3
 
@@ -142,7 +141,7 @@ def test_loops_are_counted_and_are_not_stuck(llm, gateway):
     gw = gateway(llm("a"), workers="2")
     for _ in range(4):
         gw.chat()
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     for loop in ("control", "0", "1"):
         assert metrics.value("fallthrough_loop_turn_seconds_count", loop=loop) > 0
     assert metrics.value("fallthrough_loop_busy_seconds", loop="control") > 0  # it writes this
@@ -157,7 +156,7 @@ def test_probes_are_counted_by_result(llm, gateway):
     a.stop()
     wait_until(lambda: scrape(gw).value("fallthrough_probes_total", backend="a", result="failed") >= 2)
     wait_until(lambda: scrape(gw).value("fallthrough_model_can_serve", model="m") == 0, what="a is DOWN")
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_probe_seconds_count", backend="a") == metrics.sum("fallthrough_probes_total", backend="a")
     assert metrics.value("fallthrough_model_tier", model="m") == 0
 
@@ -184,7 +183,7 @@ def test_a_hold_is_told_while_it_lasts(llm, gateway):
 def test_incidents_and_the_history_s_health_are_told(llm, gateway, tmp_path):
     a = llm("a")
     gw = gateway(a, llm("b"), history=f"{{path: '{tmp_path}/history.db', settle: 1s}}")
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_history_writable") == 1
     assert metrics.value("fallthrough_incidents_open") == 0
     assert metrics.value("fallthrough_events_lost_total") == 0
@@ -220,7 +219,7 @@ def test_many_backends_and_models_stay_in_bounds(llm, gateway):
                         f"streams: {{calibrate: 0}}\nlog: {{level: info}}\nbackends:\n{backends}\nmodels:\n{models}\n", wait=False)
     assert gw.chat(model="m3").status == 200
     wait_until(lambda: scrape(gw).sum("fallthrough_answers_total") == 1, what="the answer is counted")
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert len(metrics.text) < 8 << 20
     assert not metrics.all("fallthrough_failovers_total")
     assert metrics.sum("fallthrough_model_can_serve") == 16

@@ -38,9 +38,10 @@ def labels(metrics: Metrics, name: str) -> list[dict]:
     return [dict(own) for own in metrics.all(name)]
 
 
-def wait_idle(gw) -> None:
-    """Until the ends of all attempts have been seen: a client may have its answer before."""
+def at_rest(gw) -> Metrics:
+    """When the ends of all attempts have been seen: a client may have its answer before."""
     wait_until(lambda: scrape(gw).sum("fallthrough_attempts_in_flight") == 0, what="no attempt in flight")
+    return scrape(gw)
 
 
 # --- the format and the door ---
@@ -78,7 +79,7 @@ models: {{'{name}': {{aliases: ['*'], tiers: [a: x]}}}}
 """)
     assert gw.chat(model=name).status == 200
     assert gw.chat(model="whatever else").status == 200
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert promtool(metrics.text) == ""
     assert metrics.value("fallthrough_requests_total", model=name, outcome="ok") == 2
 
@@ -105,7 +106,7 @@ def test_wants_the_admin_token(llm, gateway):
 def test_describes_the_process(llm, gateway):
     before = time.time()
     gw = gateway(llm("a"))
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert before - 1 <= metrics.value("process_start_time_seconds") <= time.time() + 1
     assert metrics.value("process_resident_memory_bytes") == pytest.approx(gw.rss_kb() * 1024, rel=0.5)
     assert metrics.value("process_open_fds") == pytest.approx(gw.fd_count(), abs=3)
@@ -121,7 +122,7 @@ def test_counts_a_resume_and_the_gap_that_the_client_saw(llm, gateway):
     gw = gateway(llm("a", chat=breaks_after(3)), llm("b", chat=continues(wait_s=0.15)))
     answer = gw.chat(stream=True)
     assert answer.streamed_text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert labels(metrics, "fallthrough_resumes_total") == [{"from": "a", "to": "b", "result": "ok"}]
     assert metrics.sum("fallthrough_resumes_total") == 1
     assert metrics.value("fallthrough_resume_gap_seconds_count") == 1
@@ -140,7 +141,7 @@ def test_a_gap_after_silence_begins_with_the_silence(llm, gateway):
     gw = gateway(llm("a", chat=breaks_after(3, "hang")), llm("b", chat=continues()),
                  deadlines="{stall: 400ms, first_token: 5s, total: 20s}")
     assert gw.chat(stream=True).streamed_text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_resume_gap_seconds_sum") >= 0.4
     assert metrics.value("fallthrough_resume_gap_seconds_bucket", le="0.2") == 0
 
@@ -149,7 +150,7 @@ def test_a_break_is_counted_once_however_many_were_asked(llm, gateway):
     a, b, c = llm("a", chat=breaks_after(3)), llm("b", chat=replies(503)), llm("c", chat=continues())
     gw = gateway(a, b, c)
     assert gw.chat(stream=True).streamed_text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert labels(metrics, "fallthrough_resumes_total") == [{"from": "a", "to": "c", "result": "ok"}]
     assert metrics.sum("fallthrough_resumes_total") == 1
     assert metrics.value("fallthrough_attempts_total", backend="b", result="failed") == 1
@@ -162,7 +163,7 @@ def test_each_break_of_one_answer_is_counted(llm, gateway):
         w.reset()
     gw = gateway(llm("a", chat=breaks_after(3)), llm("b", chat=second), llm("c", chat=continues()))
     assert gw.chat(stream=True).streamed_text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_resumes_total", from_="a", to="b", result="ok") == 1
     assert metrics.value("fallthrough_resumes_total", from_="b", to="c", result="ok") == 1
     assert metrics.sum("fallthrough_resumes_total") == 2
@@ -173,7 +174,7 @@ def test_each_break_of_one_answer_is_counted(llm, gateway):
 def test_counts_a_break_that_could_not_be_mended(streams, second, llm, gateway):
     gw = gateway(llm("a", chat=breaks_after(3)), llm("b", chat=second), streams=streams)
     assert not gw.chat(stream=True).is_whole_stream
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert labels(metrics, "fallthrough_resumes_total") == [{"from": "a", "to": "", "result": "failed"}]
     assert metrics.value("fallthrough_resume_gap_seconds_count") == 0
     assert metrics.value("fallthrough_requests_total", model="m", outcome="interrupted") == 1
@@ -183,7 +184,7 @@ def test_counts_a_break_that_could_not_be_mended(streams, second, llm, gateway):
 def test_an_answer_that_has_all_its_tokens_needs_nobody(llm, gateway):
     gw = gateway(llm("a", chat=breaks_after(3)), llm("b"))
     assert gw.chat(stream=True, max_tokens=3).is_whole_stream
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert labels(metrics, "fallthrough_resumes_total") == [{"from": "a", "to": "", "result": "ok"}]
     assert metrics.value("fallthrough_resume_gap_seconds_count") == 0
     assert metrics.value("fallthrough_requests_total", model="m", outcome="ok") == 1
@@ -192,7 +193,7 @@ def test_an_answer_that_has_all_its_tokens_needs_nobody(llm, gateway):
 def test_a_failure_before_the_first_content_is_no_break(llm, gateway):
     gw = gateway(llm("a", chat=resets()), llm("b", chat=answers(TEXT)), retry="{same_backend: 0}")
     assert gw.chat(stream=True).streamed_text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.sum("fallthrough_resumes_total") == 0
     assert metrics.value("fallthrough_attempts_total", backend="a", result="failed") == 1
     assert metrics.value("fallthrough_requests_total", model="m", outcome="ok") == 1
@@ -216,8 +217,7 @@ def test_each_request_is_counted_once_by_its_outcome(llm, gateway):
         assert sock.recv(100)
         assert scrape(gw).value("fallthrough_attempts_in_flight", backend="a") == 1
     wait_until(lambda: scrape(gw).value("fallthrough_requests_total", model="m", outcome="client_left"))
-    wait_idle(gw)
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     expected = {"ok": 1, "refused": 1, "failed": 1, "client_left": 1, "interrupted": 0}
     for outcome, count in expected.items():
         assert metrics.value("fallthrough_requests_total", model="m", outcome=outcome) == count, outcome
@@ -232,7 +232,7 @@ def test_a_plain_answer_for_a_stream_and_a_stream_for_a_plain_request_count_as_w
     gw = gateway(llm("a", chat=[plain, lambda q, w: stream_openai(q, w, TEXT)]))
     assert gw.chat(stream=True).streamed_text == "Hi"
     assert gw.chat().text == TEXT
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert metrics.value("fallthrough_requests_total", model="m", outcome="ok") == 2
     assert metrics.value("fallthrough_attempts_total", backend="a", result="ok") == 2
     assert metrics.value("fallthrough_first_token_seconds_count", backend="a") == 2
@@ -244,7 +244,7 @@ def test_first_token_times_lie_below_the_bounds_of_their_buckets(llm, gateway):
         stream_openai(q, w, TEXT)
     gw = gateway(llm("a", chat=late))
     answer = gw.chat(stream=True)
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     took_s = metrics.value("fallthrough_first_token_seconds_sum", backend="a")
     assert 0.099 <= took_s <= answer.took_s + CLOCK_S
     assert metrics.value("fallthrough_first_token_seconds_bucket", backend="a", le="0.09") == 0
@@ -293,8 +293,7 @@ def test_scrapes_under_load_disturb_nothing_and_only_grow(llm, gateway):
         thread.join()
     assert not bad, bad[:5]
     assert len(scraped) >= 4
-    wait_idle(gw)
-    metrics = scrape(gw)
+    metrics = at_rest(gw)
     assert promtool(metrics.text) == ""
     assert metrics.value("fallthrough_requests_total", model="m", outcome="ok") == clients * rounds
     assert metrics.sum("fallthrough_requests_total") == clients * rounds

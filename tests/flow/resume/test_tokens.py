@@ -74,7 +74,7 @@ def test_without_a_count_chunks_are_counted_and_nobody_waits_long(tokenize, llm,
     answer = gw.chat(stream=True, max_tokens=20)
     assert answer.streamed_text == TEXT and answer.is_whole_stream
     assert b.chats[0].json["max_tokens"] == 20 - 3
-    assert len(b.counts) == 1 and b.chats[0].at - b.counts[0].at < 2
+    assert len(b.counts) == 1 and b.chats[0].at - b.counts[0].at < 8
     assert gw.backend("b")["state"] == "HEALTHY"
 
 

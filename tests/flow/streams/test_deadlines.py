@@ -24,24 +24,24 @@ def test_a_back_off_ends_with_the_exchanges_own_time(llm, gateway):
     used = gw.cpu_s()
     answer = gw.chat()
     assert answer.status in (503, 504)
-    assert answer.took_s < 1.5
+    assert answer.took_s < 2.9  # and not the 3 s that the backend asks for
     assert gw.cpu_s() - used < 0.3
     assert len(a.chats) == 1
 
 
 def test_a_back_off_that_would_outlast_the_exchange_goes_to_the_next_backend(llm, gateway):
-    a, b = llm("a", chat=replies(429, retry_after="3")), llm("b", chat=answers("Hello from b"))
-    gw = gateway(a, b, retry="{same_backend: 1, on: [429], backoff: 20ms, retry_after_up_to: 5s}",
-                 deadlines="{connect: 500ms, first_token: 900ms, stall: 900ms, total: 1s}")
+    a, b = llm("a", chat=replies(429, retry_after="30")), llm("b", chat=answers("Hello from b"))
+    gw = gateway(a, b, retry="{same_backend: 1, on: [429], backoff: 20ms, retry_after_up_to: 60s}",
+                 deadlines="{first_token: 9s, stall: 9s, total: 10s}")
     answer = gw.chat()
     assert answer.status == 200 and answer.text == "Hello from b"
-    assert answer.took_s < 1.2
+    assert answer.took_s < 8
 
 
 def test_a_stream_past_the_exchanges_own_time_is_cut_honestly(llm, gateway):
-    gw = gateway(llm("a", chat=goes_on_for_ever), deadlines="{first_token: 500ms, stall: 500ms, total: 700ms}")
+    gw = gateway(llm("a", chat=goes_on_for_ever), deadlines="{first_token: 1s, stall: 1s, total: 1500ms}")
     answer = gw.chat(stream=True)
-    assert 0.6 < answer.took_s < 1.5
+    assert answer.took_s > 1.4
     assert answer.streamed_text.startswith("wordword")
     assert not answer.is_whole_stream and b"stream_interrupted" in answer.body
     assert gw.state("a") == "HEALTHY"
@@ -49,20 +49,20 @@ def test_a_stream_past_the_exchanges_own_time_is_cut_honestly(llm, gateway):
 
 def test_a_slice_is_kept_back_for_the_last_tier(llm, gateway):
     a, b = llm("a", chat=hangs()), llm("b", chat=answers("Hello from b"))
-    gw = gateway(a, b, deadlines="{first_token: 10s, stall: 1s, total: 1500ms}")
+    gw = gateway(a, b, deadlines="{first_token: 10s, stall: 1s, total: 4s}")
     answer = gw.chat()
     assert answer.text == "Hello from b"
-    assert answer.took_s < 1.5
+    assert answer.took_s < 4
 
 
 def test_a_slice_is_kept_back_for_each_tier(llm, gateway):
     a, b, c = llm("a", chat=hangs()), llm("b", chat=hangs()), llm("c", chat=answers("Hello from c"))
-    gw = gateway(a, b, c, deadlines="{first_token: 10s, stall: 1s, total: 2s}")
+    gw = gateway(a, b, c, deadlines="{first_token: 10s, stall: 1s, total: 4s}")
     for stream in (False, True):
         answer = gw.chat(stream=stream)
         assert (answer.streamed_text if stream else answer.text) == "Hello from c"
-        assert answer.took_s < 2
-    assert gw.logged("reason=total_timeout")
+        assert answer.took_s < 4
+    wait_until(lambda: gw.logged("reason=total_timeout"), what="a line in the log")
 
 
 NO_PROGRESS = {
@@ -99,7 +99,7 @@ def test_what_is_no_content_is_no_progress(sound, stream, llm, gateway):
     assert (answer.streamed_text if stream else answer.text) == "Hello from b"
     wait_until(lambda: gw.logged("reason=stall"), what="a line in the log")
     assert len(a.chats) == 1  # silence is never repeated there
-    wait_until(lambda: a.cancelled_at, 2, "the silent backend is cancelled")
+    wait_until(lambda: a.cancelled_at, what="the silent backend is cancelled")
 
 
 def test_empty_lines_of_ollama_are_no_progress(llm, gateway):
@@ -116,7 +116,7 @@ def test_empty_lines_of_ollama_are_no_progress(llm, gateway):
     assert answer.trail == "a:first_token_timeout,b:ok"
 def test_a_share_that_is_shorter_than_patience_blames_nobody(llm, gateway):
     a, b = llm("a", chat=hangs()), llm("b", chat=answers("Hello from b"))
-    gw = gateway(a, b, streams="{upstream: never}", deadlines="{first_token: 10s, stall: 1s, total: 1500ms}")
+    gw = gateway(a, b, streams="{upstream: never}", deadlines="{first_token: 10s, stall: 1s, total: 4s}")
     answer = gw.chat()
     assert answer.text == "Hello from b" and answer.trail == "a:total_timeout,b:ok"
     assert gw.state("a") == "HEALTHY"
@@ -127,7 +127,7 @@ def test_all_silent_is_bounded_by_the_exchanges_own_time(llm, gateway):
     gw = gateway(a, b, deadlines="{first_token: 10s, stall: 1s, total: 800ms}")
     used = gw.cpu_s()
     answer = gw.chat()
-    assert answer.status in (503, 504) and 0.7 < answer.took_s < 1.5
+    assert answer.status in (503, 504) and 0.7 < answer.took_s < 8  # and not its 10 s for a first token
     assert gw.cpu_s() - used < 0.3
 
 
@@ -137,17 +137,17 @@ def test_a_backends_late_end_costs_no_processor_time(llm, gateway):
         w.begin_stream()
         w.event(delta("", role="assistant"))
         w.event(delta("Hello"))
-        w.pause(0.35)
+        w.pause(2.0)
         w.event(delta(finish="stop"))
         w.event("[DONE]")
         w.hang()
 
     a = llm("a", chat=play)
-    gw = gateway(a, deadlines="{first_token: 400ms, stall: 400ms, total: 400ms}")
+    gw = gateway(a, deadlines="{first_token: 3s, stall: 3s, total: 3s}")
     with RawClient(gw.port) as client:
         assert client.send(post({**CHAT, "stream": True})).response().is_whole
         began, used = time.monotonic(), gw.cpu_s()
-        wait_until(lambda: a.cancelled_at, 2, "the connection is given up")
+        wait_until(lambda: a.cancelled_at, what="the connection is given up")
         assert gw.cpu_s() - used < 0.25 * max(time.monotonic() - began, 0.4)
 
 

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from fake_llm import Request, Wire, answers, delta
+from gateway import wait_until
 from raw_client import CHAT, RawClient, post
 from sse_text import payloads, text_of
 
@@ -72,7 +73,7 @@ def test_a_stream_that_crawls_is_left_and_no_other(llm, gateway):
         assert answer.took_s > 9.9
         assert answer.text.endswith("and from b")
         assert answer.trail.startswith("a:too_slow,b:")
-        assert gw.logged("request failed: too_slow")  # it was taken DOWN
+        wait_until(lambda: gw.logged("request failed: too_slow"), what="it was taken DOWN")
 
         answer = walked.result()
         assert answer.streamed_text == "walk " * 230 and answer.is_whole_stream

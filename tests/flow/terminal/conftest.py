@@ -50,7 +50,7 @@ class Window:
     def colored(self) -> str:
         return self.tmux("capture-pane", "-p", "-e", "-t", "w")
 
-    def wait(self, text: str, limit_s: float = 10) -> list[str]:
+    def wait(self, text: str, limit_s: float = 30) -> list[str]:
         try:
             return wait_until(lambda: text in "\n".join(lines := self.lines) and lines, limit_s, f"'{text}' is shown")
         except AssertionError as e:

@@ -72,8 +72,8 @@ def config(url: str, ca: str, top: str = "") -> str:
 listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 {top}
-deadlines: {{connect: 500ms, first_token: 1s}}
-health: {{interval: 200ms, timeout: 500ms}}
+deadlines: {{connect: 1s, first_token: 5s}}
+health: {{interval: 30s, timeout: 3s}}
 backends: {{a: {{type: vllm, url: '{url}'{ca}}}}}
 models: {{m: {{tiers: [a: x]}}}}
 """
@@ -102,7 +102,7 @@ def test_a_handshake_that_hangs_ends_at_the_connect_deadline(certificate, llm, g
     front = TlsFront(llm("a"), certificate, silent=True)
     gw = gateway(config=config(f"https://localhost:{front.port}", f", tls: {{ca: {certificate[0]}}}"))
     answer = gw.chat()
-    assert answer.status == 503 and answer.took_s < 2
+    assert answer.status == 503 and answer.took_s < 8
     assert answer.trail.startswith("a:connect_timeout") or answer.trail == ""
 
 
