@@ -4,6 +4,10 @@
 
 #include "wire/json_keys.h"
 #include "wire/json_scan.h"
+#include "wire/json_wide.h"
+
+/* From here on a string is worth the machine's widest steps. */
+enum { WIDE_FROM = 256 };
 
 /* Up to here top-level keys are compared as they come; past it they are sorted. */
 enum { KEYS_FEW = 16 };
@@ -170,10 +174,9 @@ static __attribute__((noinline)) const char *skip_plain_tail(const struct check 
 static __attribute__((noinline)) const char *skip_plain_far(const struct check *c,
                                                             const char *p)
 {
-    enum { STEP = 4 * SCAN_WIDTH };
-    while (c->end - p >= STEP && scan_are_plain(p)) {
-        p += STEP;
-    }
+    const char *far = c->end - p > WIDE_FROM ? p + WIDE_FROM : c->end;
+    p = wide_skip_sse2(p, far);
+    p = p == far ? wide_skip(p, c->end) : p;
     while (p < c->blocks_end) {
         unsigned mask = scan_odd(p);
         if (mask != 0) {
