@@ -7,14 +7,16 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/stock.h"
 #include "net/conn.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "wire/http_body.h"
 
 /*
- * What the three files of the HTTP server share; nobody else includes this. http_server.c owns
- * connections and their deadlines, http_input.c reads requests, http_reply.c writes answers.
+ * What the four files of the HTTP server share; nobody else includes this. http_server.c owns
+ * connections and their deadlines, http_input.c reads requests, http_room.c has
+ * the memory for their bodies, http_reply.c writes answers.
  *
  * A connection is two small machines side by side, because an answer may begin before the
  * request has been read and queued bytes may go out after it has ended:
@@ -59,9 +61,10 @@ enum {
 struct http_active {
     struct http_active *next; /* in the server's free list */
     char *head;               /* what the slices of `request` point into; may be NULL */
-    char *body;
+    char *body;               /* owned; its memory is the block's where there is one */
     size_t body_len;
-    size_t body_cap;
+    size_t body_cap; /* so much may be written */
+    struct block block;
     struct http_request request;
 };
 
@@ -78,7 +81,9 @@ struct http_server {
     struct task empty_task;
     struct http_active *spare; /* owned; a few blocks for the next requests */
     size_t spare_count;
-    uint64_t date_s; /* wall second that `date` shows */
+    struct stock stock;       /* memory for large bodies */
+    struct timer stock_timer; /* armed while something is kept */
+    uint64_t date_s;          /* wall second that `date` shows */
     char date[32];
 };
 
@@ -133,6 +138,16 @@ void http_conn_close(struct http_conn *c, bool reset);
 struct http_active *http_conn_begin(struct http_conn *c, struct str head);
 /* Ends the request: gives back its memory, detaches the user. */
 void http_conn_release(struct http_conn *c);
+
+/* --- http_room.c --- */
+
+void http_room_init(struct http_server *s);
+void http_room_fini(struct http_server *s);
+/* Room for `size` bytes of body or for `most`, if that is less (body_cap says); what is there
+ * stays. More than `size` where that costs nothing, never more than `most`. */
+void http_room_grow(struct http_conn *c, size_t size, size_t most);
+/* Gives back the body's memory. */
+void http_room_free(struct http_server *s, struct http_active *a);
 
 /* --- http_input.c --- */
 

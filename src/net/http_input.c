@@ -135,13 +135,12 @@ static void hand_over(struct http_conn *c)
 
 /* Room at the end of a body of known length: all of it at once if it is small, else as it
  * comes; at last one byte more than it has. */
-static size_t make_room(struct http_active *a)
+static size_t make_room(struct http_conn *c)
 {
-    size_t most = (size_t)a->request.content_length + 1;
+    const struct http_active *a = c->active;
     if (a->body_len == a->body_cap) {
-        size_t cap = a->body_cap > 0 ? a->body_cap * 2 : BODY_AT_ONCE;
-        a->body_cap = cap < most ? cap : most;
-        a->body = mem_resize(a->body, a->body_cap);
+        size_t size = a->body_cap > 0 ? a->body_cap * 2 : BODY_AT_ONCE;
+        http_room_grow(c, size, (size_t)a->request.content_length + 1);
     }
     return a->body_cap - a->body_len;
 }
@@ -149,7 +148,7 @@ static size_t make_room(struct http_active *a)
 /* Room for `size` more bytes of a chunked body; false when it passes the limit. */
 static bool grow_body(struct http_conn *c, size_t size)
 {
-    struct http_active *a = c->active;
+    const struct http_active *a = c->active;
     if (size > body_limit(c) || a->body_len > body_limit(c) - size) {
         return false;
     }
@@ -158,8 +157,7 @@ static bool grow_body(struct http_conn *c, size_t size)
         cap *= 2;
     }
     if (cap != a->body_cap) {
-        a->body = mem_resize(a->body, cap);
-        a->body_cap = cap;
+        http_room_grow(c, cap, SIZE_MAX);
     }
     return true;
 }
@@ -171,11 +169,12 @@ static void append_body(struct http_active *a, struct str piece)
 }
 
 /* Takes what came together with the head; returns what is left of it. */
-static struct str take_early_body(struct http_active *a, struct str bytes)
+static struct str take_early_body(struct http_conn *c, struct str bytes)
 {
+    struct http_active *a = c->active;
     size_t length = (size_t)a->request.content_length;
     while (bytes.len > 0 && a->body_len < length) {
-        size_t room = make_room(a);
+        size_t room = make_room(c);
         room = room < length - a->body_len ? room : length - a->body_len;
         struct str piece = str_of(bytes.ptr, bytes.len < room ? bytes.len : room);
         append_body(a, piece);
@@ -191,7 +190,7 @@ static void read_body(struct http_conn *c)
 {
     struct http_active *a = c->active;
     size_t length = (size_t)a->request.content_length;
-    size_t room = make_room(a);
+    size_t room = make_room(c);
     size_t got = 0;
     enum err e = conn_read(c->conn, a->body + a->body_len, room, &got);
     if (e == ERR_OK) {
@@ -354,7 +353,7 @@ static void begin_body(struct http_conn *c, struct str rest)
     c->wants_100 = r->expect_continue;
     http_body_init(&c->decoder, r->framing, r->content_length);
     if (r->framing == HTTP_LENGTH && rest.len > 0) {
-        rest = take_early_body(a, rest);
+        rest = take_early_body(c, rest);
         c->wants_100 = false;
     }
     if (r->framing != HTTP_CHUNKED && a->body_len == r->content_length) {

@@ -64,13 +64,14 @@ struct http_active *http_conn_begin(struct http_conn *c, struct str head)
     a->body = NULL;
     a->body_len = 0;
     a->body_cap = 0;
+    a->block.ptr = NULL;
     return a;
 }
 
 static void free_active(struct http_server *s, struct http_active *a)
 {
     free(a->head);
-    free(a->body);
+    http_room_free(s, a);
     if (s->spare_count >= SPARE_MAX) {
         free(a);
         return;
@@ -276,6 +277,7 @@ struct http_server *http_server_new(struct loop *l, const struct http_limits *li
     s->count = connection_count;
     list_init(&s->conns);
     task_init(&s->empty_task, say_empty);
+    http_room_init(s);
     return s;
 }
 
@@ -292,6 +294,7 @@ void http_server_free(struct http_server **server)
         s->spare = a->next;
         free(a);
     }
+    http_room_fini(s);
     task_cancel(s->loop, &s->empty_task);
     loop_free_later(s->loop, s);
 }

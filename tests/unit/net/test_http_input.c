@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "net/http_conn_priv.h"
 #include "server_scene.h"
 
 /* --- requests --- */
@@ -84,6 +85,67 @@ static void reads_a_large_body(void **state)
     assert_int_equal(t->ending, TALK_OPEN);
     assert_int_equal(times(t, "HTTP/1.1 200 OK"), 2);
     assert_true(t->len > 5000000);
+    close_scene(&s);
+}
+
+static size_t count_of(const struct talk *t, char what)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->len; i++) {
+        n += t->heard[i] == what ? 1U : 0U;
+    }
+    return n;
+}
+
+/* The last one is in memory that held longer ones before. */
+static void keeps_the_memory_of_large_bodies_for_the_next_ones(void **state)
+{
+    static const struct talk_line lines[] = {
+        SAY("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3000000\r\n\r\n"),
+        FLOOD(3000000),
+        HEAR(BLANK),
+        SAY("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n61A80\r\n"),
+        FLOOD(400000),
+        SAY("\r\n1\r\n"),
+        FLOOD(1),
+        SAY("\r\n0\r\n\r\n"),
+        HEAR("Content-Length: 400001" BLANK),
+        SAY("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 200000\r\n\r\n"),
+        FLOOD(200000),
+        HEAR("Content-Length: 200000" BLANK),
+        SAY("GET /d HTTP/1.1\r\n" HOST "\r\n"),
+        HEAR("Content-Length: 0\r\n\r\n"),
+        END};
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    start_server(&s);
+    struct talk *t = play(&s, lines);
+    assert_int_equal(s.requests, 4);
+    assert_int_equal(count_of(t, 'x'), 3600001 + times(t, "text/plain"));
+    assert_in_range(s.server->stock.kept_bytes, 3000000, 16 << 20);
+    assert_true(timer_is_armed(&s.server->stock_timer));
+    size_t kept = s.server->stock.kept_bytes;
+    timer_disarm(&s.server->stock_timer);
+    s.server->stock_timer.fire(&s.server->stock_timer); /* long before its time */
+    assert_int_equal(s.server->stock.kept_bytes, kept);
+    assert_true(timer_is_armed(&s.server->stock_timer));
+    close_scene(&s);
+}
+
+static void keeps_nothing_of_small_bodies(void **state)
+{
+    static const struct talk_line lines[] = {
+        SAY("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n"), FLOOD(100000),
+        HEAR(BLANK), END};
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    start_server(&s);
+    play(&s, lines);
+    assert_int_equal(s.requests, 1);
+    assert_int_equal(s.server->stock.kept_bytes, 0);
+    assert_false(timer_is_armed(&s.server->stock_timer));
     close_scene(&s);
 }
 
@@ -301,6 +363,8 @@ int main(void)
         cmocka_unit_test(reads_everything_byte_by_byte),
         cmocka_unit_test(reads_chunks_that_come_with_the_head),
         cmocka_unit_test(reads_a_large_body),
+        cmocka_unit_test(keeps_the_memory_of_large_bodies_for_the_next_ones),
+        cmocka_unit_test(keeps_nothing_of_small_bodies),
         cmocka_unit_test(a_request_right_behind_a_body_is_not_a_part_of_it),
         cmocka_unit_test(answers_pipelined_requests_in_order),
         cmocka_unit_test(holds_back_a_client_that_pipelines_without_end),
