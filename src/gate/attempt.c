@@ -94,7 +94,7 @@ static enum seam_mode seam_mode_of(enum resume_way way, const struct dialect *d)
 enum err attempt_open(const struct attempt_conf *conf, struct attempt **out,
                       struct bad_request *bad)
 {
-    struct attempt *a = mem_alloc(sizeof(*a));
+    struct attempt *a = slab_take(&conf->worker->attempt_slab);
     arena_init(&a->arena);
     a->worker = conf->worker;
     a->pick = conf->pick;
@@ -183,7 +183,7 @@ void attempt_close(struct attempt **a)
     tool_hold_fini(&gone->hold);
     ndjson_fini(&gone->ndjson);
     arena_fini(&gone->arena);
-    free(gone);
+    slab_give(&gone->worker->attempt_slab, gone);
 }
 
 static enum attempt_yield fail(struct attempt *a, enum failure f)

@@ -64,7 +64,7 @@ static void end_exchange(struct exchange *x)
     timer_drop(loop, &x->timer);
     list_remove(&x->worker->exchanges, &x->node);
     arena_fini(&x->arena);
-    loop_free_later(loop, x);
+    loop_give_later(loop, &x->worker->exchange_slab, x);
 }
 
 /* The client left: what runs for it is cancelled now. */
@@ -493,7 +493,7 @@ static void name_exchange(struct exchange *x)
 
 static struct exchange *make_exchange(struct worker *w, struct http_conn *client)
 {
-    struct exchange *x = mem_alloc(sizeof(*x));
+    struct exchange *x = slab_take(&w->exchange_slab);
     x->worker = w;
     x->client = client;
     x->step = &step_pick;

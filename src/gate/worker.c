@@ -9,6 +9,9 @@
 
 enum { POOL_IDLE_MAX = 1024, POOL_IDLE_MS = 4000, POOL_AGE_MS = 300000 };
 
+/* Some 4 KB for each exchange with its attempt: two megabytes at most. */
+enum { SLAB_MAX = 512 };
+
 static void on_accept(void *owner, int fd)
 {
     struct worker *w = owner;
@@ -65,6 +68,8 @@ struct worker *worker_new(struct gateway *g, uint32_t index, const int *fds, siz
     rand_seed(&w->rand);
     list_init(&w->exchanges);
     list_init(&w->waiting);
+    slab_init(&w->exchange_slab, sizeof(struct exchange), SLAB_MAX);
+    slab_init(&w->attempt_slab, sizeof(struct attempt), SLAB_MAX);
     timer_init(&w->drain_limit, on_drain_limit);
     w->hang = (struct post){.run = on_hang, .arg = w};
     w->turn = (struct post){.run = on_turn, .arg = w};
@@ -144,6 +149,8 @@ void worker_free(struct worker **w)
         upstream_free(&gone->upstreams[i]);
     }
     loop_free(&gone->loop);
+    slab_fini(&gone->exchange_slab);
+    slab_fini(&gone->attempt_slab);
     free(gone->upstreams);
     free(gone->listeners);
     free(gone);

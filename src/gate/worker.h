@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/rand.h"
+#include "base/slab.h"
 #include "gate/gateway.h"
 #include "net/http_server.h"
 #include "net/listener.h"
@@ -23,8 +24,10 @@ struct worker {
     struct http_server *server;
     struct upstream **upstreams; /* one a backend */
     struct rand rand;
-    struct list waiting;   /* places of those that wait for a slot */
-    struct list exchanges; /* alive, those that only await their backend's end included */
+    struct list waiting;       /* places of those that wait for a slot */
+    struct list exchanges;     /* alive, those that only await their backend's end included */
+    struct slab exchange_slab; /* of struct exchange */
+    struct slab attempt_slab;  /* of struct attempt */
 
     /* private: */
     struct listener **listeners;

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/doomed.h"
 #include "base/mem.h"
 #include "net/timers.h"
 
@@ -27,9 +28,7 @@ struct loop {
     struct list ready;
     struct list_node phase_end; /* stands behind the tasks that a phase began with */
     struct timers timers;
-    void **doomed; /* freed at the end of the phase */
-    size_t doomed_count;
-    size_t doomed_cap;
+    struct doomed doomed;         /* freed at the end of the phase */
     _Atomic(struct post *) posts; /* last in, first out; turned around by the reader */
     atomic_bool is_stop_asked;
     struct {
@@ -58,14 +57,6 @@ static void run_tasks(struct loop *l)
         t->run(t);
         n = list_pop_front(&l->ready);
     }
-}
-
-static void free_doomed(struct loop *l)
-{
-    for (size_t i = 0; i < l->doomed_count; i++) {
-        free(l->doomed[i]);
-    }
-    l->doomed_count = 0;
 }
 
 static struct post *take_posts(struct loop *l)
@@ -145,8 +136,7 @@ void loop_free(struct loop **l)
     CHECK(uv_loop_close(&dead->uv) == 0);
     watch_set_fini(&dead->watches);
     close(dead->wakeup_fd);
-    free_doomed(dead);
-    free(dead->doomed);
+    doomed_fini(&dead->doomed);
     timers_fini(&dead->timers);
     free(dead);
 }
@@ -219,7 +209,7 @@ static void turn(struct loop *l)
 {
     fire_timers(l);
     run_tasks(l);
-    free_doomed(l);
+    doomed_free(&l->doomed);
     int uv_ms = turn_uv(l);            /* which may arm timers and ready tasks */
     uint64_t end_us = clock_mono_us(); /* tasks may have taken their time */
     int timer_ms = until_first_timer(l, end_us / 1000);
@@ -228,7 +218,7 @@ static void turn(struct loop *l)
     begin_turn(l);
     watch_set_tell(&l->watches);
     run_tasks(l);
-    free_doomed(l);
+    doomed_free(&l->doomed);
 }
 
 void loop_run(struct loop *l)
@@ -318,13 +308,14 @@ void timer_drop(struct loop *l, struct timer *t)
     timers_drop(&l->timers, t);
 }
 
+void loop_give_later(struct loop *l, struct slab *to, void *piece)
+{
+    doomed_add(&l->doomed, to, piece);
+}
+
 void loop_free_later(struct loop *l, void *ptr)
 {
-    if (l->doomed_count == l->doomed_cap) {
-        l->doomed_cap = l->doomed_cap > 0 ? l->doomed_cap * 2 : 64;
-        l->doomed = mem_resize(l->doomed, l->doomed_cap * sizeof(void *));
-    }
-    l->doomed[l->doomed_count++] = ptr;
+    doomed_add(&l->doomed, NULL, ptr);
 }
 
 void loop_post(struct loop *l, struct post *p)

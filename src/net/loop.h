@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/slab.h"
 #include "net/watch.h"
 
 /*
@@ -112,6 +113,8 @@ bool timer_is_armed(const struct timer *t);
 /* free(ptr) at the end of the turn, after all tasks: nobody is freed inside his own callback.
  */
 void loop_free_later(struct loop *l, void *ptr);
+/* The same for a piece of a slab, which outlives the loop and is used on its thread only. */
+void loop_give_later(struct loop *l, struct slab *to, void *piece);
 
 /* Hands a message to the loop's thread; any thread. Posts run in order, at the beginning of a
  * turn. */

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/doomed.h"
 #include "base/mem.h"
 #include "net/timers.h"
 
@@ -21,9 +22,7 @@ struct loop {
     struct list_node phase_end; /* stands behind the tasks that a phase began with */
     struct list polled;
     struct timers timers;
-    void **doomed; /* freed at the end of the phase */
-    size_t doomed_count;
-    size_t doomed_cap;
+    struct doomed doomed; /* freed at the end of the phase */
     struct post *first_post;
     struct post *last_post;
     bool is_stop_asked;
@@ -199,13 +198,14 @@ void timer_drop(struct loop *l, struct timer *t)
     timers_drop(&l->timers, t);
 }
 
+void loop_give_later(struct loop *l, struct slab *to, void *piece)
+{
+    doomed_add(&l->doomed, to, piece);
+}
+
 void loop_free_later(struct loop *l, void *ptr)
 {
-    if (l->doomed_count == l->doomed_cap) {
-        l->doomed_cap = l->doomed_cap > 0 ? l->doomed_cap * 2 : 64;
-        l->doomed = mem_resize(l->doomed, l->doomed_cap * sizeof(void *));
-    }
-    l->doomed[l->doomed_count++] = ptr;
+    doomed_add(&l->doomed, NULL, ptr);
 }
 
 static void run_tasks(struct loop *l)
@@ -220,14 +220,6 @@ static void run_tasks(struct loop *l)
         t->run(t);
         n = list_pop_front(&l->ready);
     }
-}
-
-static void free_doomed(struct loop *l)
-{
-    for (size_t i = 0; i < l->doomed_count; i++) {
-        free(l->doomed[i]);
-    }
-    l->doomed_count = 0;
 }
 
 void loop_post(struct loop *l, struct post *p)
@@ -318,8 +310,7 @@ void loop_free(struct loop **l)
         return;
     }
     list_remove(&kernel.loops, &dead->node);
-    free_doomed(dead);
-    free(dead->doomed);
+    doomed_fini(&dead->doomed);
     timers_fini(&dead->timers);
     free(dead);
 }
@@ -378,10 +369,10 @@ static void turn(struct loop *l)
     run_posts(l);
     poll_sockets(l);
     run_tasks(l);
-    free_doomed(l);
+    doomed_free(&l->doomed);
     timers_fire(&l->timers, kernel.now_ms);
     run_tasks(l);
-    free_doomed(l);
+    doomed_free(&l->doomed);
     memset(l->scratch, STALE, l->scratch_used);
     l->scratch_used = 0;
     l->is_stopped = l->is_stop_asked;
