@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -12,6 +13,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 
 from fake_llm import FakeLLM  # noqa: E402
 from gateway import Gateway  # noqa: E402
+
+# A shell starts what runs in its background with SIGINT ignored, and so would be all that tests start and
+# end by Ctrl-C.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Short times, so that a test waits for conditions and not for the clock.
 DEFAULTS = {
