@@ -8,7 +8,8 @@
     check.py tsan     all suites under ThreadSanitizer (gcc)
     check.py fuzz     each libFuzzer target for a minute [--seconds N]
     check.py lint     format, layers, sizes, clang-tidy
-    check.py beside   the part of all that runs beside its tests: clang-tidy, the builds with ASan and with -O3
+    check.py tidy     clang-tidy alone, and
+    check.py builds   the builds with ASan and with -O3: what all does beside its tests
     check.py vllm     tests/vllm: real vLLMs on the CPU (not in all: tools/install.sh vllm)
 
 Nothing stops at the first failure. The last line is `N passed, N failed`; exit 1 if anything failed.
@@ -267,8 +268,11 @@ def check_lint(report: Report, _args: argparse.Namespace) -> None:
         lint.check_tidy(report, build.folder)
 
 
-def check_beside(report: Report, _args: argparse.Namespace) -> None:
+def check_tidy(report: Report, _args: argparse.Namespace) -> None:
     lint.check_tidy(report, Build("check").folder)
+
+
+def check_builds(report: Report, _args: argparse.Namespace) -> None:
     Build("asan").make(report)
     Build("o3").make(report)
 
@@ -278,10 +282,11 @@ def check_all(report: Report, _args: argparse.Namespace) -> None:
     if plain.make(report):
         lint.check_cheap(report)
         run_instructions(report, plain)
-        with Beside(report, "beside", 1800):
-            run_suites(report, plain)
-        if asan.binary.exists():
-            run_suites(report, asan)
+        with Beside(report, "tidy", 1800):
+            with Beside(report, "builds", 1800):
+                run_suites(report, plain)
+            if asan.binary.exists():
+                run_suites(report, asan)
 
 
 def check_build(report: Report, args: argparse.Namespace) -> None:
@@ -326,7 +331,7 @@ def check_fuzz(report: Report, args: argparse.Namespace) -> None:
 
 
 VERBS = {"all": check_all, "quick": check_quick, "asan": check_build, "tsan": check_build,
-         "fuzz": check_fuzz, "lint": check_lint, "beside": check_beside, "vllm": check_vllm}
+         "fuzz": check_fuzz, "lint": check_lint, "tidy": check_tidy, "builds": check_builds, "vllm": check_vllm}
 
 
 def main() -> int:
